@@ -1,0 +1,2 @@
+//! mesh
+fn main() {}

@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+pub mod dataplane;
+pub mod identity;
+pub mod name;

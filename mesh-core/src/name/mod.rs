@@ -1,0 +1,15 @@
+//! The names things go by: hosts, ports, labels, localities, resources, and patterns over text.
+
+mod host;
+mod labels;
+mod locality;
+mod pattern;
+mod port;
+mod resource;
+
+pub use host::{Host, HostError};
+pub use labels::{Labels, Selector};
+pub use locality::Locality;
+pub use pattern::{Pattern, PatternError};
+pub use port::{AppProtocol, NamedPort};
+pub use resource::ResourceRef;

@@ -1,0 +1,83 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A condition on a text. Compiled into executable form by the one who runs it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// The whole text.
+    Exact(String),
+    /// Its beginning.
+    Prefix(String),
+    /// Its end.
+    Suffix(String),
+    /// Any part of it.
+    Contains(String),
+    /// A regular expression in RE2 syntax that matches the whole text.
+    Regex(String),
+}
+
+/// Why a regular expression is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// It does not parse, or its automaton would be too large.
+    #[error("the regular expression {pattern:?} is refused: {reason}")]
+    Regex {
+        /// The expression as written.
+        pattern: String,
+        /// What the regular-expression engine says.
+        reason: String,
+    },
+}
+
+impl Pattern {
+    /// The largest automaton a regular expression may compile to, in bytes.
+    pub const MAX_REGEX_BYTES: usize = 1 << 20;
+
+    /// Checks that this can be compiled.
+    pub fn check(&self) -> Result<(), PatternError> {
+        match self {
+            Self::Regex(pattern) => Self::compile_regex(pattern, false).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Compiles a regular expression that must match the whole text, in linear time and bounded
+    /// memory.
+    pub fn compile_regex(pattern: &str, ignore_case: bool) -> Result<regex::Regex, PatternError> {
+        regex::RegexBuilder::new(&format!("^(?:{pattern})$"))
+            .case_insensitive(ignore_case)
+            .size_limit(Self::MAX_REGEX_BYTES)
+            .build()
+            .map_err(|error| PatternError::Regex {
+                pattern: pattern.into(),
+                reason: error
+                    .to_string()
+                    .lines()
+                    .last()
+                    .unwrap_or_default()
+                    .trim()
+                    .into(),
+            })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(text) => write!(f, "= {text:?}"),
+            Self::Prefix(text) => write!(f, "starts with {text:?}"),
+            Self::Suffix(text) => write!(f, "ends with {text:?}"),
+            Self::Contains(text) => write!(f, "contains {text:?}"),
+            Self::Regex(text) => write!(f, "matches {text:?}"),
+        }
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
