@@ -161,8 +161,11 @@ mod tests {
 
     use super::*;
 
+    /// A path, and the workload read from it.
+    type Seen<'a> = (&'a str, Option<(&'a str, &'a str)>);
+
     #[track_caller]
-    fn check(text: &str, want: Result<(&str, Option<(&str, &str)>), SpiffeIdError>) {
+    fn check(text: &str, want: Result<Seen<'_>, SpiffeIdError>) {
         let got = text.parse::<SpiffeId>();
         let seen = got.as_ref().map(|id| {
             (
