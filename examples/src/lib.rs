@@ -1,1 +1,3 @@
-//! examples
+//! The whole mesh on one machine, and the application it carries.
+
+pub mod bookinfo;
