@@ -1,0 +1,10 @@
+//! gRPC over verified connections (feature `grpc`): a stream of accepted connections for a tonic
+//! server, and a tonic channel for a client.
+//!
+//! A service finds who calls in the extensions of a request: `request.extensions().get::<Peer>()`.
+
+mod channel;
+mod incoming;
+
+pub use channel::{ChannelError, channel};
+pub use incoming::{GrpcConnection, Incoming, MAX_PENDING_HANDSHAKES};
