@@ -1,0 +1,51 @@
+//! Istio's resources as they are written, and its mesh-wide configuration.
+
+mod authorization_policy;
+mod destination_rule;
+mod gateway;
+mod mesh_config;
+mod peer_authentication;
+mod service_entry;
+mod sidecar;
+mod virtual_service;
+
+pub use authorization_policy::{
+    AuthorizationAction, AuthorizationPolicy, AuthorizationRule, Condition, ExtensionProvider,
+    From, Operation, Source, To,
+};
+pub use destination_rule::{
+    ClientTlsMode, ClientTlsSettings, ConnectionPool, ConsistentHash, DestinationRule,
+    H2UpgradePolicy, HttpCookie, HttpPool, LoadBalancer, Maglev, OutlierDetection, PortPolicy,
+    RingHash, SimpleBalancing, Subset, TcpPool, TrafficPolicy,
+};
+pub use gateway::{Gateway, GatewayPort, Server, ServerTlsMode, ServerTlsSettings, TlsProtocol};
+pub use mesh_config::MeshConfig;
+pub use peer_authentication::{MutualTls, MutualTlsMode, PeerAuthentication};
+pub use service_entry::{Location, Resolution, ServiceEntry, ServiceEntryPort, WorkloadEntry};
+pub use sidecar::{OutboundMode, OutboundTrafficPolicy, Sidecar, SidecarEgress};
+pub use virtual_service::{
+    Abort, CorsPolicy, Delay, Delegate, Destination, DirectResponse, Fault, HeaderOperations,
+    Headers, HttpMatch, HttpRoute, L4Match, MirrorPolicy, Percent, PortSelector, Redirect,
+    RedirectPort, RegexRewrite, ResponseBody, Retries, Rewrite, StringMatch, TcpRoute, TlsMatch,
+    TlsRoute, UnmatchedPreflights, VirtualService, WeightedDestination,
+};
+
+use serde::Deserialize;
+
+use crate::name::Selector;
+
+/// Which workloads a policy is for, by `matchLabels`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkloadSelector {
+    /// Labels that a workload must carry.
+    pub match_labels: Selector,
+}
+
+/// Which workloads a traffic resource is for, by `labels`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LabelSelector {
+    /// Labels that a workload must carry.
+    pub labels: Selector,
+}

@@ -1,0 +1,76 @@
+use super::{istio, kubernetes};
+
+/// What a resource says, by kind. Closed: a kind that is not here is reported, not carried.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "configuration, made rarely and kept in an Arc"
+)]
+#[expect(missing_docs, reason = "each kind is documented at its type")]
+pub enum Spec {
+    VirtualService(istio::VirtualService),
+    DestinationRule(istio::DestinationRule),
+    Gateway(istio::Gateway),
+    ServiceEntry(istio::ServiceEntry),
+    WorkloadEntry(istio::WorkloadEntry),
+    Sidecar(istio::Sidecar),
+    PeerAuthentication(istio::PeerAuthentication),
+    AuthorizationPolicy(istio::AuthorizationPolicy),
+    Service(kubernetes::Service),
+    Pod(kubernetes::Pod),
+    Deployment(kubernetes::Deployment),
+    EndpointSlice(kubernetes::EndpointSlice),
+    Secret(kubernetes::Secret),
+    ConfigMap(kubernetes::ConfigMap),
+    Namespace,
+    ServiceAccount,
+}
+
+pub(super) const NETWORKING: &str = "networking.istio.io";
+pub(super) const SECURITY: &str = "security.istio.io";
+
+impl Spec {
+    /// The API group, empty for Kubernetes' core.
+    pub fn group(&self) -> &'static str {
+        match self {
+            Self::VirtualService(_)
+            | Self::DestinationRule(_)
+            | Self::Gateway(_)
+            | Self::ServiceEntry(_)
+            | Self::WorkloadEntry(_)
+            | Self::Sidecar(_) => NETWORKING,
+            Self::PeerAuthentication(_) | Self::AuthorizationPolicy(_) => SECURITY,
+            Self::Deployment(_) => "apps",
+            Self::EndpointSlice(_) => "discovery.k8s.io",
+            Self::Service(_)
+            | Self::Pod(_)
+            | Self::Secret(_)
+            | Self::ConfigMap(_)
+            | Self::Namespace
+            | Self::ServiceAccount => "",
+        }
+    }
+
+    /// The kind, as in `kind: VirtualService`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::VirtualService(_) => "VirtualService",
+            Self::DestinationRule(_) => "DestinationRule",
+            Self::Gateway(_) => "Gateway",
+            Self::ServiceEntry(_) => "ServiceEntry",
+            Self::WorkloadEntry(_) => "WorkloadEntry",
+            Self::Sidecar(_) => "Sidecar",
+            Self::PeerAuthentication(_) => "PeerAuthentication",
+            Self::AuthorizationPolicy(_) => "AuthorizationPolicy",
+            Self::Service(_) => "Service",
+            Self::Pod(_) => "Pod",
+            Self::Deployment(_) => "Deployment",
+            Self::EndpointSlice(_) => "EndpointSlice",
+            Self::Secret(_) => "Secret",
+            Self::ConfigMap(_) => "ConfigMap",
+            Self::Namespace => "Namespace",
+            Self::ServiceAccount => "ServiceAccount",
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The written form: what users write, as typed values that still know file and line.
+//!
+//! [`parse`] takes a text apart into [`Resource`]s and [`Problem`]s; [`ConfigSet`] holds the
+//! resources of many files at one version. What parses is well formed, not yet meaningful: names
+//! are looked up and illegal combinations found by [`crate::mesh::Mesh::resolve`].
+
+mod decode;
+mod kind;
+mod near;
+mod parse;
+mod problem;
+mod resource;
+mod scalar;
+mod set;
+mod tree;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub mod istio;
+pub mod kubernetes;
+
+pub use kind::Spec;
+pub use parse::{MAX_PROBLEMS, MAX_RESOURCES, Parsed, parse};
+pub use problem::{Problem, Severity, Source};
+pub use resource::{Metadata, Resource};
+pub use scalar::{PortName, Sensitive, Span};
+pub use set::{Change, ConfigSet};
+pub use yaml::{MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES};

@@ -1,0 +1,155 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Parsed, Problem, Resource, Severity};
+use crate::name::ResourceRef;
+
+/// Everything that is written, at one version. Immutable: changes make the next version, which
+/// shares with this one what did not change.
+///
+/// What is in force depends on the files alone, not on the order of edits: where two files hold a
+/// resource of the same name, the file whose name sorts last wins, as if they had been applied in
+/// that order.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigSet {
+    version: u64,
+    /// Sorted by name within each file.
+    files: BTreeMap<Arc<str>, Vec<Arc<Resource>>>,
+    in_force: BTreeMap<ResourceRef, Arc<Resource>>,
+}
+
+/// A step from one version to the next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Add a resource, or replace the one of the same name in the same file.
+    Put(Arc<Resource>),
+    /// Forget a resource, in whatever file it is.
+    Remove(ResourceRef),
+}
+
+impl ConfigSet {
+    /// How many changes led here.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The resource of this name.
+    pub fn resource(&self, reference: &ResourceRef) -> Option<&Arc<Resource>> {
+        self.in_force.get(reference)
+    }
+
+    /// Every resource in force, by group, kind, namespace and name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.in_force.values()
+    }
+
+    /// The files that hold something.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(|file| &**file)
+    }
+
+    /// The next version. Changes that change nothing leave it at this one.
+    #[must_use]
+    pub fn apply(&self, changes: impl IntoIterator<Item = Change>) -> Self {
+        let mut files = self.files.clone();
+        for change in changes {
+            match change {
+                Change::Put(resource) => {
+                    let file = files.entry(resource.source.file.clone()).or_default();
+                    match file.binary_search_by(|r| r.reference.cmp(&resource.reference)) {
+                        Ok(same) if *file[same] == *resource => {}
+                        Ok(same) => file[same] = resource,
+                        Err(place) => file.insert(place, resource),
+                    }
+                }
+                Change::Remove(reference) => {
+                    for resources in files.values_mut() {
+                        resources.retain(|resource| resource.reference != reference);
+                    }
+                }
+            }
+        }
+        self.next(files)
+    }
+
+    /// The next version, in which `file` holds what was just parsed of it.
+    ///
+    /// A resource whose new text is broken keeps its last good version. Where a broken piece of
+    /// the file does not even tell which resource it is, every resource that is no longer found
+    /// in the file keeps its last good version: it may be the broken one. Returns what the user
+    /// is to know about that, beside the problems of the parse.
+    #[must_use]
+    pub fn replace_file(&self, file: &str, parsed: &Parsed) -> (Self, Vec<Problem>) {
+        let old = self.files.get(file).map_or(&[][..], Vec::as_slice);
+        let mut problems = Vec::new();
+        let mut new: Vec<Arc<Resource>> = Vec::with_capacity(parsed.resources.len());
+        for resource in &parsed.resources {
+            let same = old.iter().find(|old| ***old == **resource);
+            new.push(same.unwrap_or(resource).clone());
+        }
+        for last_good in old {
+            let found = new.iter().any(|new| new.reference == last_good.reference);
+            if !found && parsed.may_hold_broken(&last_good.reference) {
+                problems.push(
+                    Problem::new(
+                        Severity::Info,
+                        last_good.source.clone(),
+                        "its last good version stays in force",
+                    )
+                    .of(last_good.reference.clone()),
+                );
+                new.push(last_good.clone());
+            }
+        }
+        new.sort_by(|a, b| a.reference.cmp(&b.reference));
+        let mut files = self.files.clone();
+        files.insert(file.into(), new);
+        (self.next(files), problems)
+    }
+
+    /// The next version, without what this file held.
+    #[must_use]
+    pub fn remove_file(&self, file: &str) -> Self {
+        let mut files = self.files.clone();
+        files.remove(file);
+        self.next(files)
+    }
+
+    /// Resources that another file holds too, and therefore do not count.
+    pub fn shadowed(&self) -> Vec<Problem> {
+        let written = self.files.values().flatten();
+        written
+            .filter_map(|resource| {
+                let winner = self.in_force.get(&resource.reference)?;
+                (!Arc::ptr_eq(winner, resource)).then(|| {
+                    let reason = format!("{} holds it too, and wins", winner.source);
+                    resource
+                        .problem(Severity::Warning, "", reason)
+                        .advise("files count in the order of their names, the last one wins")
+                })
+            })
+            .collect()
+    }
+
+    fn next(&self, mut files: BTreeMap<Arc<str>, Vec<Arc<Resource>>>) -> Self {
+        files.retain(|_, resources| !resources.is_empty());
+        let in_force: BTreeMap<_, _> = files
+            .values()
+            .flatten()
+            .map(|resource| (resource.reference.clone(), resource.clone()))
+            .collect();
+        let same = files.len() == self.files.len()
+            && files
+                .iter()
+                .zip(&self.files)
+                .all(|((file, new), (old_file, old))| {
+                    file == old_file
+                        && new.len() == old.len()
+                        && new.iter().zip(old).all(|(new, old)| Arc::ptr_eq(new, old))
+                });
+        Self {
+            version: self.version + u64::from(!same),
+            files,
+            in_force,
+        }
+    }
+}
