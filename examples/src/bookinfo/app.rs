@@ -97,7 +97,7 @@ impl App {
             other => other,
         };
         self.version = value("SERVICE_VERSION")
-            .unwrap_or(self.kind.version())
+            .unwrap_or_else(|| self.kind.version())
             .to_owned();
         Ok(self)
     }

@@ -137,4 +137,31 @@ mod tests {
         check("localhost:5000/reviews-v1", None);
         check("", None);
     }
+
+    #[test]
+    fn our_manifests_name_only_images_that_are_known() {
+        let check = |manifest: &str, names: &[&str]| {
+            let images = manifest
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("image: "));
+            let known = images.map(|image| {
+                let kind = Kind::from_image(image).expect(image);
+                format!("{}-{}", kind.service(), kind.version())
+            });
+            assert_eq!(known.collect::<Vec<_>>(), names);
+        };
+        let shop = [
+            "details-v1",
+            "ratings-v1",
+            "reviews-v1",
+            "reviews-v2",
+            "reviews-v3",
+            "productpage-v1",
+        ];
+        check(include_str!("../../bookinfo/bookinfo.yaml"), &shop);
+        check(
+            include_str!("../../bookinfo/tasks/bookinfo-details-v2.yaml"),
+            &["details-v2"],
+        );
+    }
 }

@@ -127,3 +127,18 @@ fn rating(reviewer: &str, color: StarColor, ratings: &Option<Ratings>) -> Rating
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bookinfo::productpage::sources;
+
+    /// A delay of 7 s before ratings must make the page give up on v2 and leave v3 without stars.
+    #[test]
+    fn v2_waits_longer_than_its_caller_and_v3_does_not() {
+        let page = sources::PATIENCE * sources::REVIEWS_TRIES;
+        let delay = Duration::from_secs(7);
+        assert!(page < delay && delay < PATIENCE);
+        assert!(MENDED_PATIENCE < sources::PATIENCE);
+    }
+}

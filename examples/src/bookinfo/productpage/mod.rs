@@ -4,7 +4,7 @@
 
 mod page;
 mod session;
-mod sources;
+pub(super) mod sources;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, LOCATION, SET_COOKIE};

@@ -69,9 +69,9 @@ impl Page<'_> {
         } = self.product;
         html.push_str("<section class=\"book\">\n");
         html.push_str(COVER);
-        write!(
+        writeln!(
             html,
-            "<div class=\"about\"><h1>{title}</h1><p class=\"lead\">{description_html}</p>\n"
+            "<div class=\"about\"><h1>{title}</h1><p class=\"lead\">{description_html}</p>"
         )?;
         match &self.details {
             Ok(book) => facts(html, book)?,
@@ -210,9 +210,9 @@ fn card(html: &mut String, review: &Review) -> fmt::Result {
         None => {}
     }
     let (text, reviewer) = (Text(&review.text), Text(&review.reviewer));
-    write!(
+    writeln!(
         html,
-        "<blockquote>{text}</blockquote><p class=\"by\">{reviewer}</p></article>\n"
+        "<blockquote>{text}</blockquote><p class=\"by\">{reviewer}</p></article>"
     )
 }
 

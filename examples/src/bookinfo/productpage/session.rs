@@ -17,7 +17,7 @@ pub(super) struct User(String);
 
 impl User {
     fn parse(name: &str) -> Option<Self> {
-        let name = name.trim();
+        let name = name.trim_matches(' ');
         let is_plain = |c: char| c.is_ascii_alphanumeric() || " ._-@".contains(c);
         let fits = (1..=MAX_NAME_BYTES).contains(&name.len());
         (fits && name.chars().all(is_plain)).then(|| Self(name.to_owned()))

@@ -11,10 +11,10 @@ use crate::bookinfo::call::{Answer, CallError, Caller};
 use crate::bookinfo::neighbour::Neighbour;
 
 /// How long one call may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(in crate::bookinfo) const PATIENCE: Duration = Duration::from_secs(3);
 /// Reviews are asked twice before giving up: together 6 s, less than reviews v2 itself waits for
 /// ratings. The sample has the same flaw on purpose, to be found by injecting a delay.
-const REVIEWS_TRIES: usize = 2;
+pub(in crate::bookinfo) const REVIEWS_TRIES: u32 = 2;
 
 /// The neighbours of the page.
 #[derive(Debug)]
