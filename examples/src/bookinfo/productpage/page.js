@@ -6,6 +6,7 @@
   const bars = panel.querySelector("[data-bars]");
   const recent = [];
   let running = false;
+  let round = 0; // so that workers of an earlier round stop even when started anew at once
 
   const pause = () => new Promise((done) => setTimeout(done, PAUSE_MS));
 
@@ -40,8 +41,8 @@
     }));
   };
 
-  const work = async () => {
-    while (running) {
+  const work = async (mine) => {
+    while (running && mine === round) {
       recent.push(await whoAnswered());
       if (recent.length > RECENT) recent.shift();
       draw();
@@ -51,7 +52,8 @@
 
   toggle.addEventListener("click", () => {
     running = !running;
+    round += 1;
     toggle.textContent = running ? "Stop" : "Start";
-    if (running) for (let worker = 0; worker < WORKERS; worker += 1) work();
+    if (running) for (let worker = 0; worker < WORKERS; worker += 1) work(round);
   });
 })();
