@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{HeaderMatch, IpNetwork, Name, Origin};
-use crate::name::Pattern;
+use super::{HeaderMatch, Name, Origin};
+use crate::name::{IpNetwork, Pattern};
 
 /// Who may do what (Envoy's `RBAC`): an action and the policies it is for.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -33,7 +33,7 @@ pub use filter::{
     RbacFilter, RouteSource, ServerHeader, TcpProxy,
 };
 pub use listener::{
-    ChainMatch, Direction, FilterChain, IpNetwork, Listener, ListenerFilters, SourceType, Terminal,
+    ChainMatch, Direction, FilterChain, Listener, ListenerFilters, SourceType, Terminal,
     TransportProtocol,
 };
 pub use node::{Node, NodeKind};
@@ -52,6 +52,8 @@ pub use security::{
 };
 pub use snapshot::Snapshot;
 pub use telemetry::{AccessLog, AccessLogFilter, AccessLogFormat, Tracing};
+
+pub use crate::name::IpNetwork;
 
 /// The name of a planned resource: listener, route table, cluster, secret. Cheap to clone.
 pub type Name = std::sync::Arc<str>;

@@ -1,6 +1,7 @@
 //! The names things go by: hosts, ports, labels, localities, resources, and patterns over text.
 
 mod host;
+mod ip_network;
 mod labels;
 mod locality;
 mod pattern;
@@ -8,6 +9,7 @@ mod port;
 mod resource;
 
 pub use host::{Host, HostError};
+pub use ip_network::IpNetwork;
 pub use labels::{Labels, Selector};
 pub use locality::Locality;
 pub use pattern::{Pattern, PatternError};
