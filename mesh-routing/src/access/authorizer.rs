@@ -1,0 +1,168 @@
+use std::{fmt, net::IpAddr};
+
+use mesh_core::dataplane::{AccessAction, AccessRules, Name, Origin, RbacFilter};
+
+use super::condition::{Permission, Principal, Question};
+use crate::{
+    CompileError, ConnectionFacts, RequestHead, compile_error::compile_all, predicate::Judge,
+};
+
+/// Rules on who may do what, ready to ask.
+///
+/// A header that comes several times is judged value by value: rules that deny match if any value
+/// does, rules that allow only if all do, so that no spelling slips past. Conditions on requests
+/// never match connections that carry none, negated or not.
+#[derive(Debug)]
+pub struct Authorizer {
+    rules: Option<Rules>,
+    shadow: Option<Rules>,
+}
+
+#[derive(Debug)]
+struct Rules {
+    action: AccessAction,
+    policies: Box<[Policy]>,
+}
+
+#[derive(Debug)]
+struct Policy {
+    name: Name,
+    origin: Option<Origin>,
+    permissions: Box<[Permission]>,
+    principals: Box<[Principal]>,
+}
+
+/// What is asked for, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct AccessRequest<'a> {
+    /// The request; none asks for a connection.
+    pub head: Option<&'a RequestHead<'a>>,
+    /// The connection, with the caller's proven identity.
+    pub connection: &'a ConnectionFacts<'a>,
+    /// The caller's address by trusted hops; the connection's other end where there are none.
+    pub remote: IpAddr,
+}
+
+/// May they?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// Yes.
+    Allow,
+    /// No.
+    Deny {
+        /// The policy that says so; none where no policy allows it.
+        policy: Option<&'a Name>,
+        /// The resource that asked for that policy.
+        origin: Option<&'a Origin>,
+    },
+}
+
+impl Verdict<'_> {
+    /// Whether they may.
+    pub fn is_allowed(&self) -> bool {
+        *self == Self::Allow
+    }
+}
+
+/// As `%RESPONSE_CODE_DETAILS%` has it: `rbac_access_denied_matched_policy[<name>]`, or `none` for a
+/// name; empty where access is allowed.
+impl fmt::Display for Verdict<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow => Ok(()),
+            Self::Deny { policy, .. } => {
+                let policy = policy.map_or("none", |name| name);
+                write!(f, "rbac_access_denied_matched_policy[{policy}]")
+            }
+        }
+    }
+}
+
+impl Authorizer {
+    /// Prepares a filter's rules. Refuses bad patterns, naming the policy and its resource.
+    pub fn compile(filter: &RbacFilter) -> Result<Self, CompileError> {
+        let compile = |rules: &Option<AccessRules>, field: &str| {
+            rules
+                .as_ref()
+                .map(Rules::compile)
+                .transpose()
+                .map_err(|error| error.within(field))
+        };
+        Ok(Self {
+            rules: compile(&filter.rules, "rules")?,
+            shadow: compile(&filter.shadow_rules, "shadow_rules")?,
+        })
+    }
+
+    /// What the rules in force say. Without rules everything is allowed.
+    pub fn check(&self, request: &AccessRequest<'_>) -> Verdict<'_> {
+        self.rules
+            .as_ref()
+            .map_or(Verdict::Allow, |rules| rules.check(request))
+    }
+
+    /// What the rules on trial would have said; none if there are none.
+    pub fn shadow(&self, request: &AccessRequest<'_>) -> Option<Verdict<'_>> {
+        self.shadow.as_ref().map(|rules| rules.check(request))
+    }
+}
+
+impl Rules {
+    fn compile(rules: &AccessRules) -> Result<Self, CompileError> {
+        let policies = rules.policies.iter().map(|(name, policy)| {
+            let compile = || {
+                Ok(Policy {
+                    name: name.clone(),
+                    origin: policy.origin.clone(),
+                    permissions: compile_all(
+                        "permissions",
+                        &policy.permissions,
+                        Permission::compile,
+                    )?,
+                    principals: compile_all("principals", &policy.principals, Principal::compile)?,
+                })
+            };
+            compile().map_err(|error: CompileError| {
+                error
+                    .within(format_args!("policies[{name}]"))
+                    .because_of(policy.origin.as_ref())
+            })
+        });
+        Ok(Self {
+            action: rules.action,
+            policies: policies.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn check(&self, request: &AccessRequest<'_>) -> Verdict<'_> {
+        let judge = match self.action {
+            AccessAction::Allow => Judge::Every,
+            AccessAction::Deny | AccessAction::Log => Judge::Any,
+        };
+        let question = Question::new(request, judge);
+        let matched = self.policies.iter().find(|policy| policy.matches(question));
+        match (self.action, matched) {
+            (AccessAction::Deny, Some(policy)) => Verdict::Deny {
+                policy: Some(&policy.name),
+                origin: policy.origin.as_ref(),
+            },
+            (AccessAction::Allow, None) => Verdict::Deny {
+                policy: None,
+                origin: None,
+            },
+            _ => Verdict::Allow,
+        }
+    }
+}
+
+impl Policy {
+    fn matches(&self, question: Question<'_>) -> bool {
+        self.permissions
+            .iter()
+            .any(|permission| permission.matches(question))
+            && self
+                .principals
+                .iter()
+                .any(|principal| principal.matches(question))
+    }
+}

@@ -1,0 +1,147 @@
+use std::net::SocketAddr;
+
+use mesh_core::{
+    dataplane::{self, IpNetwork},
+    name,
+};
+
+use super::AccessRequest;
+use crate::{
+    CompileError, RequestHead,
+    compile_error::compile_all,
+    predicate::{HeaderPredicate, Judge, TextTest},
+};
+
+/// What a policy is asked, and how deep in negations.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    request: &'a AccessRequest<'a>,
+    judge: Judge,
+    negated: bool,
+}
+
+/// A condition on what is done, ready to run.
+#[derive(Debug)]
+pub(super) enum Permission {
+    Any,
+    All(Box<[Self]>),
+    OneOf(Box<[Self]>),
+    Not(Box<Self>),
+    Path(TextTest),
+    Header(HeaderPredicate),
+    DestinationNetwork(IpNetwork),
+    DestinationPort(u16),
+    ServerName(TextTest),
+}
+
+/// A condition on who does it, ready to run.
+#[derive(Debug)]
+pub(super) enum Principal {
+    Any,
+    All(Box<[Self]>),
+    OneOf(Box<[Self]>),
+    Not(Box<Self>),
+    Authenticated(Option<TextTest>),
+    DirectRemoteNetwork(IpNetwork),
+    RemoteNetwork(IpNetwork),
+    Header(HeaderPredicate),
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn new(request: &'a AccessRequest<'a>, judge: Judge) -> Self {
+        Self {
+            request,
+            judge,
+            negated: false,
+        }
+    }
+
+    fn not(self) -> Self {
+        Self {
+            judge: self.judge.opposite(),
+            negated: !self.negated,
+            ..self
+        }
+    }
+
+    /// Asks about the request. Without one the answer is whatever keeps the policy from matching.
+    fn of_request(self, ask: impl FnOnce(&RequestHead<'_>) -> bool) -> bool {
+        self.request.head.map_or(self.negated, ask)
+    }
+}
+
+impl Permission {
+    pub(super) fn compile(planned: &dataplane::Permission) -> Result<Self, CompileError> {
+        use dataplane::Permission as Planned;
+        Ok(match planned {
+            Planned::Any => Self::Any,
+            Planned::All(parts) => Self::All(compile_all("all", parts, Self::compile)?),
+            Planned::OneOf(parts) => Self::OneOf(compile_all("one_of", parts, Self::compile)?),
+            Planned::Not(part) => Self::Not(Box::new(Self::compile(part)?)),
+            Planned::Path(pattern) => Self::Path(text(pattern, "path")?),
+            Planned::Header(header) => Self::Header(HeaderPredicate::compile(header)?),
+            Planned::DestinationNetwork(network) => Self::DestinationNetwork(*network),
+            Planned::DestinationPort(port) => Self::DestinationPort(*port),
+            Planned::ServerName(pattern) => Self::ServerName(text(pattern, "server_name")?),
+        })
+    }
+
+    pub(super) fn matches(&self, question: Question<'_>) -> bool {
+        let connection = question.request.connection;
+        match self {
+            Self::Any => true,
+            Self::All(parts) => parts.iter().all(|part| part.matches(question)),
+            Self::OneOf(parts) => parts.iter().any(|part| part.matches(question)),
+            Self::Not(part) => !part.matches(question.not()),
+            Self::Path(test) => question.of_request(|head| test.matches(head.path)),
+            Self::Header(test) => question.of_request(|head| test.matches(head, question.judge)),
+            Self::DestinationNetwork(network) => holds(network, connection.destination),
+            Self::DestinationPort(port) => connection.destination.port() == *port,
+            Self::ServerName(test) => test.matches(connection.server_name.unwrap_or_default()),
+        }
+    }
+}
+
+impl Principal {
+    pub(super) fn compile(planned: &dataplane::Principal) -> Result<Self, CompileError> {
+        use dataplane::Principal as Planned;
+        Ok(match planned {
+            Planned::Any => Self::Any,
+            Planned::All(parts) => Self::All(compile_all("all", parts, Self::compile)?),
+            Planned::OneOf(parts) => Self::OneOf(compile_all("one_of", parts, Self::compile)?),
+            Planned::Not(part) => Self::Not(Box::new(Self::compile(part)?)),
+            Planned::Authenticated(None) => Self::Authenticated(None),
+            Planned::Authenticated(Some(pattern)) => {
+                Self::Authenticated(Some(text(pattern, "authenticated")?))
+            }
+            Planned::DirectRemoteNetwork(network) => Self::DirectRemoteNetwork(*network),
+            Planned::RemoteNetwork(network) => Self::RemoteNetwork(*network),
+            Planned::Header(header) => Self::Header(HeaderPredicate::compile(header)?),
+        })
+    }
+
+    pub(super) fn matches(&self, question: Question<'_>) -> bool {
+        let request = question.request;
+        match self {
+            Self::Any => true,
+            Self::All(parts) => parts.iter().all(|part| part.matches(question)),
+            Self::OneOf(parts) => parts.iter().any(|part| part.matches(question)),
+            Self::Not(part) => !part.matches(question.not()),
+            Self::Authenticated(test) => request
+                .connection
+                .peer
+                .is_some_and(|peer| test.as_ref().is_none_or(|test| test.matches(peer.as_str()))),
+            Self::DirectRemoteNetwork(network) => holds(network, request.connection.source),
+            Self::RemoteNetwork(network) => network.contains(request.remote),
+            Self::Header(test) => question.of_request(|head| test.matches(head, question.judge)),
+        }
+    }
+}
+
+fn text(pattern: &name::Pattern, field: &str) -> Result<TextTest, CompileError> {
+    TextTest::compile(pattern, false).map_err(|error| error.within(field))
+}
+
+fn holds(network: &IpNetwork, address: SocketAddr) -> bool {
+    network.contains(address.ip())
+}

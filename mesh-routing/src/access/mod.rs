@@ -1,0 +1,6 @@
+//! Who may do what.
+
+mod authorizer;
+mod condition;
+
+pub use authorizer::{AccessRequest, Authorizer, Verdict};

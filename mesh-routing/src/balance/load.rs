@@ -1,0 +1,112 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use mesh_core::dataplane::EndpointAddress;
+
+use super::{Balancer, EndpointIndex};
+
+/// What one worker knows about a cluster's instances: requests under way, who is ejected, whose
+/// turn it is. Every worker has its own, so its counters are never contended.
+#[derive(Debug)]
+pub struct Loads {
+    endpoints: Box<[Arc<EndpointLoad>]>,
+    turns: Box<[AtomicU32]>,
+}
+
+/// What one worker knows about one instance. Kept while requests are under way, also when the set
+/// of instances changes meanwhile.
+#[derive(Debug, Default)]
+pub struct EndpointLoad {
+    in_flight: AtomicU32,
+    ejected: AtomicBool,
+}
+
+impl Loads {
+    /// For a balancer whose instances have done nothing yet.
+    pub fn new(balancer: &Balancer) -> Self {
+        Self::build(balancer, |_| None)
+    }
+
+    /// For a balancer that takes the place of another: instances with the same address keep what is
+    /// known of them.
+    pub fn carried(balancer: &Balancer, old: &Balancer, loads: &Self) -> Self {
+        let known: HashMap<&EndpointAddress, &Arc<EndpointLoad>> = old
+            .endpoints()
+            .map(|(_, endpoint)| &endpoint.address)
+            .zip(&loads.endpoints)
+            .collect();
+        Self::build(balancer, |address| {
+            known.get(address).map(|load| Arc::clone(load))
+        })
+    }
+
+    fn build(
+        balancer: &Balancer,
+        known: impl Fn(&EndpointAddress) -> Option<Arc<EndpointLoad>>,
+    ) -> Self {
+        Self {
+            endpoints: balancer
+                .endpoints()
+                .map(|(_, endpoint)| known(&endpoint.address).unwrap_or_default())
+                .collect(),
+            turns: balancer
+                .set
+                .localities
+                .iter()
+                .map(|_| AtomicU32::new(0))
+                .collect(),
+        }
+    }
+
+    /// One instance's.
+    pub fn endpoint(&self, index: EndpointIndex) -> Option<&Arc<EndpointLoad>> {
+        self.endpoints.get(index.0 as usize)
+    }
+
+    pub(super) fn in_flight(&self, index: EndpointIndex) -> u32 {
+        self.endpoint(index).map_or(0, |load| load.in_flight())
+    }
+
+    pub(super) fn is_ejected(&self, index: EndpointIndex) -> bool {
+        self.endpoint(index).is_some_and(|load| load.is_ejected())
+    }
+
+    /// Whose turn it is in a locality, and it is the next one's from now on.
+    pub(super) fn turn(&self, locality: usize) -> u32 {
+        self.turns
+            .get(locality)
+            .map_or(0, |turn| turn.fetch_add(1, Relaxed))
+    }
+}
+
+impl EndpointLoad {
+    /// A request sets out.
+    pub fn begin(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    /// A request that set out is over.
+    pub fn end(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// How many requests are under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Leaves the instance out, or takes it in again, as outlier detection says.
+    pub fn set_ejected(&self, ejected: bool) {
+        self.ejected.store(ejected, Relaxed);
+    }
+
+    /// Whether the instance is left out.
+    pub fn is_ejected(&self) -> bool {
+        self.ejected.load(Relaxed)
+    }
+}

@@ -1,0 +1,157 @@
+use std::borrow::Cow;
+
+use http::HeaderName;
+use mesh_core::dataplane::{HeaderMatch, ValueMatch};
+
+use super::TextTest;
+use crate::{CompileError, Defect, RequestHead, request::header_text};
+
+/// A [`HeaderMatch`] ready to run.
+#[derive(Debug)]
+pub(crate) struct HeaderPredicate {
+    subject: Subject,
+    value: ValueTest,
+    invert: bool,
+    missing_is_empty: bool,
+}
+
+/// How a header that comes several times is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judge {
+    /// Its values joined by commas: routing's way, and Envoy's.
+    Joined,
+    /// True if the joined text or any single value is: so that what is denied cannot hide.
+    Any,
+    /// True only if every single value is: so that nothing is smuggled beside what is allowed.
+    Every,
+}
+
+#[derive(Debug)]
+enum Subject {
+    Method,
+    Authority,
+    Scheme,
+    Path,
+    Header(HeaderName),
+}
+
+/// A [`ValueMatch`] ready to run.
+#[derive(Debug)]
+pub(crate) enum ValueTest {
+    Present,
+    Text(TextTest),
+    Range(i64, i64),
+}
+
+impl ValueTest {
+    pub(crate) fn compile(value: &ValueMatch) -> Result<Self, CompileError> {
+        Ok(match value {
+            ValueMatch::Present => Self::Present,
+            ValueMatch::Text {
+                pattern,
+                ignore_case,
+            } => Self::Text(TextTest::compile(pattern, *ignore_case)?),
+            ValueMatch::Range { start, end } => Self::Range(*start, *end),
+        })
+    }
+
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Present => true,
+            Self::Text(test) => test.matches(text),
+            Self::Range(start, end) => text
+                .parse::<i64>()
+                .is_ok_and(|number| (*start..*end).contains(&number)),
+        }
+    }
+}
+
+impl Judge {
+    /// How to judge under a negation.
+    pub(crate) fn opposite(self) -> Self {
+        match self {
+            Self::Joined => Self::Joined,
+            Self::Any => Self::Every,
+            Self::Every => Self::Any,
+        }
+    }
+}
+
+impl HeaderPredicate {
+    pub(crate) fn compile(header: &HeaderMatch) -> Result<Self, CompileError> {
+        Ok(Self {
+            subject: Subject::compile(&header.name).map_err(|error| error.within("name"))?,
+            value: ValueTest::compile(&header.value).map_err(|error| error.within("value"))?,
+            invert: header.invert,
+            missing_is_empty: header.missing_is_empty,
+        })
+    }
+
+    /// Whether a request meets the condition. A header that is missing meets no condition, inverted
+    /// or not, except on its presence, unless a missing one is taken for an empty one.
+    pub(crate) fn matches(&self, head: &RequestHead<'_>, judge: Judge) -> bool {
+        let text = self.subject.text(head);
+        if matches!(self.value, ValueTest::Present) {
+            return text.is_some() != self.invert;
+        }
+        let Some(text) = text.or_else(|| self.missing_is_empty.then_some(Cow::Borrowed(""))) else {
+            return false;
+        };
+        let judge = if self.invert { judge.opposite() } else { judge };
+        self.meets(head, &text, judge) != self.invert
+    }
+
+    fn meets(&self, head: &RequestHead<'_>, joined: &str, judge: Judge) -> bool {
+        let each = |want| {
+            let Subject::Header(name) = &self.subject else {
+                return want;
+            };
+            head.headers.get_all(name).iter().any(|value| {
+                self.value
+                    .matches(&String::from_utf8_lossy(value.as_bytes()))
+                    == want
+            })
+        };
+        match judge {
+            Judge::Joined => self.value.matches(joined),
+            Judge::Any => self.value.matches(joined) || self.is_repeated(head) && each(true),
+            Judge::Every if self.is_repeated(head) => !each(false),
+            Judge::Every => self.value.matches(joined),
+        }
+    }
+
+    fn is_repeated(&self, head: &RequestHead<'_>) -> bool {
+        match &self.subject {
+            Subject::Header(name) => head.headers.get_all(name).iter().nth(1).is_some(),
+            _ => false,
+        }
+    }
+}
+
+impl Subject {
+    fn compile(name: &str) -> Result<Self, CompileError> {
+        Ok(match name {
+            ":method" => Self::Method,
+            ":authority" | "host" => Self::Authority,
+            ":scheme" => Self::Scheme,
+            ":path" => Self::Path,
+            _ => Self::Header(
+                HeaderName::from_bytes(name.as_bytes())
+                    .map_err(|_| Defect::HeaderName(name.into()))?,
+            ),
+        })
+    }
+
+    fn text<'a>(&self, head: &RequestHead<'a>) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Method => Some(Cow::Borrowed(head.method.as_str())),
+            Self::Authority => Some(Cow::Borrowed(head.authority)),
+            Self::Scheme => Some(Cow::Borrowed(head.scheme)),
+            Self::Path => Some(match head.query {
+                Some(query) => Cow::Owned(format!("{}?{query}", head.path)),
+                None => Cow::Borrowed(head.path),
+            }),
+            Self::Header(name) => header_text(head.headers, name),
+        }
+    }
+}
