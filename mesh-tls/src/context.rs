@@ -11,6 +11,9 @@ use rustls::{
     time_provider::{DefaultTimeProvider, TimeProvider},
 };
 
+/// The last second that a certificate can name (RFC 5280, section 4.1.2.5), in Unix time.
+const END_OF_9999: u64 = 253_402_300_799;
+
 /// The two things of the outside world that TLS needs: a crypto provider and a wall clock.
 #[derive(Clone)]
 pub struct TlsContext {
@@ -51,7 +54,7 @@ impl TlsContext {
     /// certificate has expired: failing closed.
     pub fn now(&self) -> SystemTime {
         let seconds = self.clock.current_time().map(|time| time.as_secs());
-        let since_epoch = Duration::from_secs(seconds.unwrap_or(u32::MAX.into()));
+        let since_epoch = Duration::from_secs(seconds.unwrap_or(END_OF_9999));
         SystemTime::UNIX_EPOCH + since_epoch
     }
 }

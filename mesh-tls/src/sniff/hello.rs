@@ -37,10 +37,10 @@ fn gather(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Unread> {
     let (first, mut rest) = record(bytes)?;
     let mut message = Cow::Borrowed(first);
     loop {
-        if let Some(length) = message_len(&message)? {
-            if message.len() >= length {
-                return Ok(truncated(message, length));
-            }
+        if let Some(length) = message_len(&message)?
+            && message.len() >= length
+        {
+            return Ok(truncated(message, length));
         }
         let (more, after) = record(rest)?;
         message.to_mut().extend_from_slice(more);

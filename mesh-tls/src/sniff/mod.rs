@@ -35,3 +35,6 @@ pub fn sniff(bytes: &[u8]) -> Sniff {
         Err(_) => Sniff::Plaintext,
     }
 }
+
+#[cfg(test)]
+mod tests;
