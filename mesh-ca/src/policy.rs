@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn lifetimes() {
-        let check = |asked: Option<u64>, hours| {
+        let check = |asked: Option<u64>, hours: u64| {
             let lifetime = IssuancePolicy::default().lifetime(asked.map(Duration::from_secs));
             assert_eq!(lifetime.as_secs(), hours * 3600, "{asked:?}");
         };

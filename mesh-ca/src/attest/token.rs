@@ -98,18 +98,35 @@ impl TokenIssuer {
 
     /// Believes the tokens made here, as identities of `trust_domain`.
     pub fn attestor(&self, trust_domain: TrustDomain) -> TokenAttestor {
-        TokenAttestor {
-            issuer: self.issuer.clone(),
-            key: DecodingKey::from_ec_der(&self.public_key),
-            trust_domain,
-            context: self.context.clone(),
-        }
+        let context = self.context.clone();
+        TokenAttestor::new(&self.issuer, &self.public_key, trust_domain, context)
     }
 }
 
 const SUBJECT_PREFIX: &str = "system:serviceaccount:";
 
 impl TokenAttestor {
+    /// Believes the tokens of `issuer` (their `iss`) that are signed with the P-256 key whose
+    /// public half is `public_key`: an uncompressed point (SEC 1, section 2.3.3).
+    pub fn new(
+        issuer: &str,
+        public_key: &[u8],
+        trust_domain: TrustDomain,
+        context: TlsContext,
+    ) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            key: DecodingKey::from_ec_der(public_key),
+            trust_domain,
+            context,
+        }
+    }
+
+    /// The same with another clock.
+    pub fn with_context(self, context: TlsContext) -> Self {
+        Self { context, ..self }
+    }
+
     /// Reads the identity out of a token, if it is believed.
     pub fn verify(&self, token: &str) -> Result<SpiffeId, AttestError> {
         self.judge(token).map_err(AttestError::Token)
