@@ -1,1 +1,4 @@
-//! mesh-xds
+#![doc = include_str!("../README.md")]
+
+pub mod codec;
+pub mod proto;
