@@ -3,4 +3,5 @@
 pub mod config;
 pub mod dataplane;
 pub mod identity;
+pub mod mesh;
 pub mod name;

@@ -21,6 +21,9 @@ mod tests;
 pub mod istio;
 pub mod kubernetes;
 
+pub(crate) use near::nearest;
+pub(crate) use parse::decode_text;
+
 pub use kind::Spec;
 pub use parse::{MAX_PROBLEMS, MAX_RESOURCES, Parsed, parse};
 pub use problem::{Problem, Severity, Source};

@@ -1,0 +1,138 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{OutboundMode, RetryPolicy, findings::Findings, traffic};
+use crate::{
+    config::{ConfigSet, Problem, Severity, Source, Spec, decode_text, istio::MeshConfig},
+    identity::{SpiffeId, TrustDomain},
+    name::{Host, IpNetwork, ResourceRef},
+};
+
+/// What holds for the whole mesh unless a resource says otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeshDefaults {
+    /// Who vouches for workloads.
+    pub trust_domain: TrustDomain,
+    /// Other trust domains whose workloads count as ours.
+    pub trust_domain_aliases: Vec<TrustDomain>,
+    /// The namespace whose policies are for the whole mesh.
+    pub root_namespace: Arc<str>,
+    /// The DNS suffix of services.
+    pub domain: Arc<str>,
+    /// What becomes of calls to hosts nobody declared.
+    pub outbound: OutboundMode,
+    /// When requests are tried again; none for Istio's default policy.
+    pub retries: Option<RetryPolicy>,
+    /// How long a connection may take to open.
+    pub connect_timeout: Duration,
+    /// How long an undeclared protocol is waited for; zero waits without end.
+    pub protocol_detection_timeout: Duration,
+    /// Clients choose mutual TLS by instance.
+    pub auto_mtls: bool,
+    /// Where services that are given no address get one; none leaves them without.
+    pub virtual_addresses: Option<IpNetwork>,
+}
+
+/// Istio's defaults.
+impl Default for MeshDefaults {
+    fn default() -> Self {
+        Self {
+            trust_domain: TrustDomain::default(),
+            trust_domain_aliases: Vec::new(),
+            root_namespace: "istio-system".into(),
+            domain: "cluster.local".into(),
+            outbound: OutboundMode::AllowAny,
+            retries: None,
+            connect_timeout: Duration::from_secs(10),
+            protocol_detection_timeout: Duration::ZERO,
+            auto_mtls: true,
+            virtual_addresses: None,
+        }
+    }
+}
+
+impl MeshDefaults {
+    /// `reviews` of namespace `default` to `reviews.default.svc.cluster.local`.
+    pub fn full_name(&self, name: &str, namespace: &str) -> String {
+        format!("{name}.{namespace}.svc.{}", self.domain)
+    }
+
+    /// A host as a resource of this namespace means it: short names are of that namespace.
+    pub fn in_full(&self, host: &Host, namespace: &str) -> Host {
+        if !host.is_short() {
+            return host.clone();
+        }
+        let full = self.full_name(host.as_str(), namespace).parse();
+        full.unwrap_or_else(|_| host.clone())
+    }
+
+    /// The identity of a service account; none for names no certificate can carry.
+    pub fn identity(&self, namespace: &str, service_account: &str) -> Option<SpiffeId> {
+        SpiffeId::for_service_account(&self.trust_domain, namespace, service_account).ok()
+    }
+
+    /// These defaults, changed by the ConfigMap `istio` of the root namespace, if there is one.
+    pub(super) fn overlaid(&self, set: &ConfigSet) -> (Self, Vec<Problem>) {
+        let reference = ResourceRef::new("", "ConfigMap", &self.root_namespace, "istio");
+        let Some(resource) = set.resource(&reference) else {
+            return (self.clone(), Vec::new());
+        };
+        let Spec::ConfigMap(map) = &resource.spec else {
+            return (self.clone(), Vec::new());
+        };
+        let Some(text) = map.data.get("mesh") else {
+            return (self.clone(), Vec::new());
+        };
+        let written: MeshConfig = match decode_text(text) {
+            Ok(written) => written,
+            Err(problem) => {
+                let source = Source {
+                    file: resource.source.file.clone(),
+                    // The first line of a block stands below its key.
+                    line: resource.line_of("data.mesh") + problem.line,
+                };
+                let field = format!("data.mesh: {}", problem.field);
+                let problem = Problem::new(Severity::Error, source, problem.reason);
+                return (self.clone(), vec![problem.of(reference).at(field)]);
+            }
+        };
+        let mut findings = Findings::new(resource);
+        let changed = self.changed(&written, &mut findings);
+        let (changed, problems) = findings.conclude(changed);
+        (changed.unwrap_or_else(|| self.clone()), problems)
+    }
+
+    fn changed(&self, written: &MeshConfig, findings: &mut Findings<'_>) -> Self {
+        let mut trust_domain = |text: &String| match TrustDomain::new(text) {
+            Ok(domain) => Some(domain),
+            Err(error) => {
+                findings.error("data.mesh", format!("{text:?}: {error}"));
+                None
+            }
+        };
+        let domain = written.trust_domain.as_ref().and_then(&mut trust_domain);
+        let aliases = written.trust_domain_aliases.iter();
+        let aliases = aliases.filter_map(&mut trust_domain).collect();
+        let retries = written.default_http_retry_policy.as_ref();
+        Self {
+            trust_domain: domain.unwrap_or_else(|| self.trust_domain.clone()),
+            trust_domain_aliases: aliases,
+            root_namespace: self.root_namespace.clone(),
+            domain: self.domain.clone(),
+            outbound: written
+                .outbound_traffic_policy
+                .as_ref()
+                .map_or(self.outbound, |policy| policy.mode.into()),
+            retries: retries
+                .map(|retries| traffic::retry_policy("data.mesh", retries, findings))
+                .or_else(|| self.retries.clone()),
+            connect_timeout: written
+                .connect_timeout
+                .map_or(self.connect_timeout, |t| t.0),
+            protocol_detection_timeout: written
+                .protocol_detection_timeout
+                .map_or(self.protocol_detection_timeout, |t| t.0),
+            auto_mtls: written.enable_auto_mtls.unwrap_or(self.auto_mtls),
+            virtual_addresses: self.virtual_addresses,
+        }
+    }
+}

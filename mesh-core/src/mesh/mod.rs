@@ -1,0 +1,335 @@
+//! The resolved form: the whole mesh at one version, with every name looked up and no illegal
+//! state left to spell.
+//!
+//! [`Mesh::resolve`] makes it of a [`ConfigSet`](crate::config::ConfigSet); look-ups answer what a
+//! planner asks on behalf of one proxy. Each rule remembers the resource it came from.
+
+mod access;
+mod checks;
+mod defaults;
+mod destination;
+mod endpoints;
+mod exports;
+mod findings;
+mod gateway;
+mod meaning;
+mod mtls;
+mod resolve;
+mod scope;
+mod service;
+mod share;
+mod traffic;
+mod virtual_address;
+mod workload;
+
+pub use access::{
+    AccessAction, AccessCondition, AccessOperation, AccessPolicy, AccessRule, AccessScope,
+    AccessSource, MAX_ACCESS_RULES, Values,
+};
+pub use defaults::MeshDefaults;
+pub use destination::{
+    Balancing, CallPolicy, Certificate, ClientTls, ConnectionPool, DestinationPolicy, HashKey,
+    HashTable, OutlierDetection, Roots, Subset, TlsNames,
+};
+pub use endpoints::{Endpoint, EndpointIndex, ServiceEndpoints};
+pub use exports::Exports;
+pub use gateway::{ClientCertificate, EndTls, Gateway, Server, ServerHost, ServerTls, TlsVersion};
+pub use meaning::read;
+pub use mtls::{MtlsMode, MtlsPolicy, WorkloadMtls};
+pub use scope::{EgressHost, EgressNamespace, OutboundMode, Scope};
+pub use service::{Resolution, Service, ServicePort};
+pub use share::PerMillion;
+pub use traffic::{
+    Abort, Client, ClientMatch, CorsPolicy, Delay, Destination, DirectResponse, Fault, Forward,
+    GatewayName, HeaderCondition, HeaderEdits, HttpAction, HttpMatch, HttpRule, L4Match, Mirror,
+    PathCondition, PathRewrite, Redirect, RedirectPort, RetryPolicy, TcpRule, TextCondition,
+    TlsMatch, TlsRule, TrafficRules, WeightedDestination,
+};
+pub use workload::{TlsMode, Workload, WorkloadAddress};
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    config::{Resource, Spec, kubernetes::Secret},
+    identity::SpiffeId,
+    name::{Host, Labels, Selector},
+};
+use resolve::Grouped;
+use scope::SidecarScope;
+
+/// The whole mesh at one version.
+#[derive(Debug, Clone)]
+pub struct Mesh {
+    version: u64,
+    rules: Arc<Rules>,
+    endpoints: EndpointIndex,
+}
+
+/// Everything but instances. Lists are oldest first.
+#[derive(Debug, Default)]
+struct Rules {
+    defaults: MeshDefaults,
+    services: Vec<Arc<Service>>,
+    services_by_host: HashMap<Host, Vec<Arc<Service>>>,
+    traffic: Vec<Arc<TrafficRules>>,
+    traffic_by_host: HashMap<Host, Vec<Arc<TrafficRules>>>,
+    traffic_by_wildcard: Grouped<Host, TrafficRules>,
+    destinations: Vec<Arc<DestinationPolicy>>,
+    destinations_by_namespace: Grouped<Arc<str>, DestinationPolicy>,
+    gateways: Vec<Arc<Gateway>>,
+    access: Vec<Arc<AccessPolicy>>,
+    mtls: Vec<MtlsPolicy>,
+    scopes: Vec<SidecarScope>,
+    secrets: BTreeMap<(Arc<str>, Arc<str>), Arc<Resource>>,
+    written: Vec<Arc<Resource>>,
+}
+
+/// A service that a workload is an instance of, by one of its ports.
+#[derive(Debug, Clone)]
+pub struct InboundPort {
+    /// The service.
+    pub service: Arc<Service>,
+    /// The port callers use.
+    pub port: crate::name::NamedPort,
+    /// The port of the workload.
+    pub target_port: u16,
+}
+
+impl Mesh {
+    /// The version of the configuration this was made of.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What holds unless a resource says otherwise.
+    pub fn defaults(&self) -> &MeshDefaults {
+        &self.rules.defaults
+    }
+
+    /// The fast lane: what runs.
+    pub fn endpoints(&self) -> &EndpointIndex {
+        &self.endpoints
+    }
+
+    /// Every service, oldest first.
+    pub fn services(&self) -> &[Arc<Service>] {
+        &self.rules.services
+    }
+
+    /// The services a namespace sees (`exportTo`), oldest first. Of several with the same host
+    /// only the one that [`Mesh::service`] finds.
+    pub fn services_visible_to<'a>(
+        &'a self,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Service>> {
+        self.rules.services.iter().filter(move |service| {
+            let chosen = self.service(&service.host, namespace);
+            chosen.is_some_and(|chosen| Arc::ptr_eq(chosen, service))
+        })
+    }
+
+    /// The service of this host that a namespace sees: its own before others, then the oldest.
+    pub fn service(&self, host: &Host, namespace: &str) -> Option<&Arc<Service>> {
+        self.rules.service(host, namespace)
+    }
+
+    /// The services a workload is an instance of, with the ports it serves them at.
+    pub fn inbound_ports(&self, workload: &Workload) -> Vec<InboundPort> {
+        let mut inbound = Vec::new();
+        for service in &self.rules.services {
+            if service.namespace != workload.namespace {
+                continue;
+            }
+            for port in &service.ports {
+                let endpoints = self.endpoints.of(service, port.port.number).iter();
+                let mut own = endpoints.filter(|endpoint| {
+                    endpoint.workload.reference == workload.reference
+                        || workload.addresses.contains(&endpoint.address)
+                });
+                if let Some(endpoint) = own.next() {
+                    inbound.push(InboundPort {
+                        service: service.clone(),
+                        port: port.port.clone(),
+                        target_port: endpoint.port,
+                    });
+                }
+            }
+        }
+        inbound
+    }
+
+    /// The rules for requests to a host, as a client sees them: the most specific host, then the
+    /// oldest rules.
+    pub fn traffic_rules(&self, host: &Host, client: Client<'_>) -> Option<&Arc<TrafficRules>> {
+        let here = |rules: &&Arc<TrafficRules>| self.in_effect(rules, client);
+        let exact = self.rules.traffic_by_host.get(host).into_iter().flatten();
+        exact.into_iter().find(here).or_else(|| {
+            // Ordered most specific first.
+            let wildcards = self.rules.traffic_by_wildcard.iter();
+            wildcards
+                .filter(|(wildcard, _)| wildcard.covers(host))
+                .find_map(|(_, rules)| rules.iter().find(here))
+        })
+    }
+
+    /// Every set of rules in effect for a client, oldest first.
+    pub fn traffic_rules_for<'a>(
+        &'a self,
+        client: Client<'a>,
+    ) -> impl Iterator<Item = &'a Arc<TrafficRules>> {
+        let all = self.rules.traffic.iter();
+        all.filter(move |rules| self.in_effect(rules, client))
+    }
+
+    fn in_effect(&self, rules: &TrafficRules, client: Client<'_>) -> bool {
+        match client {
+            Client::Sidecar { namespace, .. } => rules.in_mesh() && rules.exports.reach(namespace),
+            Client::Gateway(name) => {
+                let namespace = match name {
+                    GatewayName::Named { namespace, .. } => namespace,
+                    GatewayName::Mesh => return rules.in_mesh(),
+                };
+                rules.gateways.contains(name) && rules.exports.reach(namespace)
+            }
+        }
+    }
+
+    /// How a service is called by a client: by a rule of the client's namespace, else of the
+    /// service's, else of the root namespace; in each the most specific host, then the oldest.
+    /// A rule that selects the client wins over one that does not.
+    pub fn destination_policy(
+        &self,
+        service: &Service,
+        namespace: &str,
+        labels: &Labels,
+    ) -> Option<&Arc<DestinationPolicy>> {
+        let owner = Some(&*service.namespace);
+        self.rules
+            .destination_policy(&service.host, owner, namespace, labels)
+    }
+
+    /// The labels of a subset of a service, as a client sees it.
+    pub fn subset(
+        &self,
+        service: &Service,
+        subset: &str,
+        namespace: &str,
+        labels: &Labels,
+    ) -> Option<&Selector> {
+        let policy = self.destination_policy(service, namespace, labels)?;
+        policy.subsets.get(subset).map(|subset| &subset.labels)
+    }
+
+    /// Identities of a service's instances: whom a client may expect.
+    pub fn identities(&self, service: &Service) -> BTreeSet<SpiffeId> {
+        self.endpoints.identities(service)
+    }
+
+    /// Which connections a workload accepts.
+    pub fn mtls(&self, namespace: &str, labels: &Labels) -> WorkloadMtls {
+        let root = &self.rules.defaults.root_namespace;
+        mtls::in_effect(&self.rules.mtls, root, namespace, labels)
+    }
+
+    /// Who may call a workload.
+    pub fn access(&self, namespace: &str, labels: &Labels) -> AccessScope {
+        let root = &self.rules.defaults.root_namespace;
+        access::in_effect(&self.rules.access, root, namespace, labels)
+    }
+
+    /// What a workload may see: by a Sidecar that selects it, else of its namespace, else of the
+    /// root namespace, else everything.
+    pub fn scope(&self, namespace: &str, labels: &Labels) -> Scope {
+        self.rules.scope(namespace, labels)
+    }
+
+    /// Every Gateway, oldest first.
+    pub fn gateways(&self) -> &[Arc<Gateway>] {
+        &self.rules.gateways
+    }
+
+    /// The Gateways whose ports a proxy opens.
+    pub fn gateways_of<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a Arc<Gateway>> {
+        let all = self.rules.gateways.iter();
+        all.filter(|gateway| gateway.selector.matches(labels))
+    }
+
+    /// The Secret of this name.
+    pub fn secret(&self, namespace: &str, name: &str) -> Option<&Secret> {
+        let key = (namespace.into(), name.into());
+        match &self.rules.secrets.get(&key)?.spec {
+            Spec::Secret(secret) => Some(secret),
+            _ => None,
+        }
+    }
+}
+
+impl Rules {
+    fn service(&self, host: &Host, namespace: &str) -> Option<&Arc<Service>> {
+        let services = self.services_by_host.get(host)?;
+        let own = services
+            .iter()
+            .find(|service| *service.namespace == *namespace);
+        own.or_else(|| {
+            services
+                .iter()
+                .find(|service| service.exports.reach(namespace))
+        })
+    }
+
+    fn destination_policy(
+        &self,
+        host: &Host,
+        owner: Option<&str>,
+        namespace: &str,
+        labels: &Labels,
+    ) -> Option<&Arc<DestinationPolicy>> {
+        let root = &*self.defaults.root_namespace;
+        let find = |of: &str, own: bool| {
+            let policies = self.destinations_by_namespace.get(of)?;
+            policies
+                .iter()
+                .filter(|policy| policy.host.covers(host))
+                .filter(|policy| own || policy.exports.reach(namespace))
+                .filter(|policy| match &policy.clients {
+                    Some(clients) => own && clients.matches(labels),
+                    None => true,
+                })
+                .min_by_key(|policy| (&policy.host, policy.clients.is_none()))
+        };
+        find(namespace, true)
+            .or_else(|| {
+                owner
+                    .filter(|o| *o != namespace)
+                    .and_then(|o| find(o, false))
+            })
+            .or_else(|| find(root, false))
+    }
+
+    fn scope(&self, namespace: &str, labels: &Labels) -> Scope {
+        let root = &*self.defaults.root_namespace;
+        let of = |wanted: &'_ str, selected: bool| {
+            let wanted = wanted.to_owned();
+            self.scopes.iter().find(move |scope| {
+                *scope.reference.namespace == *wanted
+                    && match &scope.selector {
+                        Some(selector) => selected && selector.matches(labels),
+                        None => !selected,
+                    }
+            })
+        };
+        let sidecar = of(namespace, true)
+            .or_else(|| of(namespace, false))
+            .or_else(|| of(root, false));
+        Scope {
+            origin: sidecar.map(|sidecar| sidecar.reference.clone()),
+            egress: sidecar.and_then(|sidecar| sidecar.egress.clone()),
+            outbound: sidecar
+                .and_then(|sidecar| sidecar.outbound)
+                .unwrap_or(self.defaults.outbound),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! From the written form to the resolved one.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    EndpointIndex, Mesh, MeshDefaults, Rules, Service,
+    checks::check,
+    meaning::{Meaning, meaning},
+    virtual_address,
+};
+use crate::{
+    config::{ConfigSet, Problem, Resource, Spec},
+    name::Host,
+};
+
+impl Mesh {
+    /// Works out what everything written means together.
+    ///
+    /// Never fails as a whole: a resource that cannot be meant is left out and reported, a
+    /// reference that leads nowhere stays and is reported, as the request that meets it will
+    /// find a 503.
+    pub fn resolve(set: &ConfigSet, defaults: &MeshDefaults) -> (Arc<Self>, Vec<Problem>) {
+        let (defaults, mut problems) = defaults.overlaid(set);
+        let mut services = Vec::new();
+        let mut rules = Rules {
+            defaults,
+            ..Rules::default()
+        };
+        for resource in oldest_first(set) {
+            let (meaning, found) = meaning(resource, &rules.defaults);
+            problems.extend(found);
+            match meaning {
+                Some(Meaning::Services(more)) => services.extend(more),
+                Some(Meaning::Traffic(traffic)) => rules.traffic.push(Arc::new(traffic)),
+                Some(Meaning::Destination(policy)) => rules.destinations.push(Arc::new(policy)),
+                Some(Meaning::Gateway(gateway)) => rules.gateways.push(Arc::new(gateway)),
+                Some(Meaning::Mtls(policy)) => rules.mtls.push(policy),
+                Some(Meaning::Access(policy)) => rules.access.push(Arc::new(policy)),
+                Some(Meaning::Scope(scope)) => rules.scopes.push(scope),
+                None => {}
+            }
+            if let Spec::Secret(_) = resource.spec {
+                let reference = &resource.reference;
+                let key = (reference.namespace.clone(), reference.name.clone());
+                rules.secrets.insert(key, resource.clone());
+            }
+            if !is_instance(resource) {
+                rules.written.push(resource.clone());
+            }
+        }
+        rules.services = settle(services, &rules.defaults, &mut problems);
+        rules.index();
+        problems.extend(check(&rules, set));
+        let before = EndpointIndex::default();
+        let endpoints = EndpointIndex::resolve(set, &rules.services, &rules.defaults, &before);
+        let mesh = Self {
+            version: set.version(),
+            rules: Arc::new(rules),
+            endpoints,
+        };
+        (Arc::new(mesh), problems)
+    }
+
+    /// The fast lane: the next version, if only instances changed (pods, WorkloadEntries,
+    /// EndpointSlices). It shares every rule with this one. None if rules changed too.
+    pub fn with_instances(&self, set: &ConfigSet) -> Option<Arc<Self>> {
+        let rules = &self.rules;
+        let mut written = oldest_first(set).into_iter().filter(|r| !is_instance(r));
+        let mut known = rules.written.iter();
+        let same = known
+            .by_ref()
+            .all(|old| written.next().is_some_and(|new| Arc::ptr_eq(old, new)));
+        if !same || written.next().is_some() {
+            return None;
+        }
+        let (services, defaults) = (&rules.services, &rules.defaults);
+        Some(Arc::new(Self {
+            version: set.version(),
+            rules: rules.clone(),
+            endpoints: EndpointIndex::resolve(set, services, defaults, &self.endpoints),
+        }))
+    }
+}
+
+impl Rules {
+    fn index(&mut self) {
+        for service in &self.services {
+            let same = self
+                .services_by_host
+                .entry(service.host.clone())
+                .or_default();
+            same.push(service.clone());
+        }
+        for traffic in &self.traffic {
+            for host in &traffic.hosts {
+                let rules = match host.is_wildcard() {
+                    true => self.traffic_by_wildcard.entry(host.clone()).or_default(),
+                    false => self.traffic_by_host.entry(host.clone()).or_default(),
+                };
+                if !rules.iter().any(|known| Arc::ptr_eq(known, traffic)) {
+                    rules.push(traffic.clone());
+                }
+            }
+        }
+        for policy in &self.destinations {
+            let of_namespace = self
+                .destinations_by_namespace
+                .entry(policy.reference.namespace.clone())
+                .or_default();
+            of_namespace.push(policy.clone());
+        }
+    }
+}
+
+/// Resources in the order in which they win over each other.
+fn oldest_first(set: &ConfigSet) -> Vec<&Arc<Resource>> {
+    let mut resources: Vec<_> = set.iter().collect();
+    resources.sort_by(|a, b| a.age().cmp(&b.age()));
+    resources
+}
+
+/// Whether a resource tells only which instances run, or nothing to the mesh.
+fn is_instance(resource: &Resource) -> bool {
+    matches!(
+        resource.spec,
+        Spec::Pod(_)
+            | Spec::WorkloadEntry(_)
+            | Spec::EndpointSlice(_)
+            | Spec::Deployment(_)
+            | Spec::Namespace
+            | Spec::ServiceAccount
+    )
+}
+
+/// Drops services declared twice in a namespace and gives addresses to the others.
+fn settle(
+    declared: Vec<Service>,
+    defaults: &MeshDefaults,
+    problems: &mut Vec<Problem>,
+) -> Vec<Arc<Service>> {
+    let mut first: HashMap<(Arc<str>, Host), usize> = HashMap::new();
+    let mut services: Vec<Service> = Vec::with_capacity(declared.len());
+    for service in declared {
+        let key = (service.namespace.clone(), service.host.clone());
+        if let Some(older) = first.get(&key).map(|index| &services[*index]) {
+            problems.push(
+                Problem::new(
+                    crate::config::Severity::Warning,
+                    service.source.clone(),
+                    format!("{} already declares {}", older.reference, service.host),
+                )
+                .of(service.reference.clone())
+                .advise("the older one wins"),
+            );
+            continue;
+        }
+        first.insert(key, services.len());
+        services.push(service);
+    }
+    if let Some(range) = defaults.virtual_addresses {
+        virtual_address::allocate(&mut services, range);
+    }
+    services.into_iter().map(Arc::new).collect()
+}
+
+/// Keyed by namespace or host; small enough to be walked.
+pub(super) type Grouped<K, T> = BTreeMap<K, Vec<Arc<T>>>;

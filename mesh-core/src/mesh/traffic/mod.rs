@@ -1,0 +1,199 @@
+//! Where requests go: what VirtualServices mean.
+
+mod http;
+mod l4;
+mod lower;
+
+pub use http::{
+    Abort, CorsPolicy, Delay, DirectResponse, Fault, Forward, HeaderCondition, HeaderEdits,
+    HttpAction, HttpMatch, HttpRule, Mirror, PathCondition, PathRewrite, Redirect, RedirectPort,
+    RetryPolicy, TextCondition,
+};
+pub use l4::{L4Match, TcpRule, TlsMatch, TlsRule};
+pub(super) use lower::{retry_policy, traffic_rules};
+
+use std::{fmt, sync::Arc};
+
+use super::Exports;
+use crate::{
+    config::Source,
+    name::{Host, Labels, ResourceRef, Selector},
+};
+
+/// What a VirtualService means: where requests for its hosts go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrafficRules {
+    /// The VirtualService.
+    pub reference: ResourceRef,
+    /// Where it is written.
+    pub source: Source,
+    /// The hosts, in full.
+    pub hosts: Vec<Host>,
+    /// Where the rules are in effect.
+    pub gateways: Vec<GatewayName>,
+    /// Who sees them.
+    pub exports: Exports,
+    /// Rules for HTTP requests; the first that matches decides.
+    pub http: Vec<HttpRule>,
+    /// Rules for TLS connections that are passed on; the first that matches decides.
+    pub tls: Vec<TlsRule>,
+    /// Rules for other connections; the first that matches decides.
+    pub tcp: Vec<TcpRule>,
+}
+
+/// Where rules are in effect.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum GatewayName {
+    /// At every sidecar (`mesh`).
+    Mesh,
+    /// At this Gateway.
+    Named {
+        /// Its namespace.
+        namespace: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+    },
+}
+
+/// Who is about to send a request: the side on which rules are chosen.
+#[derive(Debug, Clone, Copy)]
+pub enum Client<'a> {
+    /// A workload's own proxy.
+    Sidecar {
+        /// The workload's namespace.
+        namespace: &'a str,
+        /// The workload's labels.
+        labels: &'a Labels,
+    },
+    /// A proxy at the edge, for what came in by this Gateway.
+    Gateway(&'a GatewayName),
+}
+
+/// The clients a rule is for, beside where it is in effect.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClientMatch {
+    /// Only what comes in there; empty for everywhere the rules are in effect.
+    pub gateways: Vec<GatewayName>,
+    /// Labels of the workload that sends.
+    pub labels: Selector,
+    /// Namespace of the workload that sends.
+    pub namespace: Option<Arc<str>>,
+}
+
+/// Where a request may go: a service, perhaps a subset of its instances, perhaps a certain port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The service, in full.
+    pub host: Host,
+    /// The subset, as a DestinationRule names it.
+    pub subset: Option<Arc<str>>,
+    /// The port; none for the port the request was sent to, or the only one.
+    pub port: Option<u16>,
+}
+
+/// A destination with its share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightedDestination {
+    /// Where to.
+    pub destination: Destination,
+    /// Share, relative to the sum; never zero.
+    pub weight: u32,
+    /// Changes to headers of what goes there.
+    pub headers: HeaderEdits,
+    /// The field it is written in, for explanations.
+    pub field: String,
+}
+
+impl TrafficRules {
+    /// Whether the rules are in effect at sidecars.
+    pub fn in_mesh(&self) -> bool {
+        self.gateways.contains(&GatewayName::Mesh)
+    }
+
+    /// The most specific of the hosts that stands for `host`.
+    pub fn host_for(&self, host: &Host) -> Option<&Host> {
+        self.hosts.iter().filter(|own| own.covers(host)).min()
+    }
+
+    /// Every destination of every rule.
+    pub fn destinations(&self) -> impl Iterator<Item = &WeightedDestination> {
+        let http = self.http.iter().flat_map(|rule| match &rule.action {
+            HttpAction::Forward(forward) => &forward.destinations[..],
+            HttpAction::Redirect(_) | HttpAction::Respond(_) => &[],
+        });
+        let tls = self.tls.iter().flat_map(|rule| &rule.destinations);
+        let tcp = self.tcp.iter().flat_map(|rule| &rule.destinations);
+        http.chain(tls).chain(tcp)
+    }
+}
+
+impl ClientMatch {
+    /// Whether the rule is for this client.
+    ///
+    /// As in Istio, a rule that names gateways asks no more about a sidecar's labels or namespace.
+    pub fn includes(&self, client: Client<'_>) -> bool {
+        let here = match client {
+            Client::Sidecar { .. } => &GatewayName::Mesh,
+            Client::Gateway(name) => name,
+        };
+        if !self.gateways.is_empty() {
+            return self.gateways.contains(here);
+        }
+        match client {
+            Client::Sidecar { namespace, labels } => {
+                self.labels.matches(labels)
+                    && self
+                        .namespace
+                        .as_deref()
+                        .is_none_or(|only| only == namespace)
+            }
+            Client::Gateway(_) => self.labels.is_empty() && self.namespace.is_none(),
+        }
+    }
+}
+
+impl GatewayName {
+    /// Reads `mesh`, `name` or `namespace/name`.
+    pub fn parse(text: &str, own_namespace: &str) -> Self {
+        if text == "mesh" {
+            return Self::Mesh;
+        }
+        let (namespace, name) = match text.split_once('/') {
+            Some((".", name)) => (own_namespace, name),
+            Some(both) => both,
+            None => (own_namespace, text),
+        };
+        Self::Named {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for GatewayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mesh => f.write_str("mesh"),
+            Self::Named { namespace, name } => write!(f, "{namespace}/{name}"),
+        }
+    }
+}
+
+impl fmt::Debug for GatewayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        match &self.subset {
+            Some(subset) => write!(f, " subset {subset}"),
+            None => Ok(()),
+        }
+    }
+}
