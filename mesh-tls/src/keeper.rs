@@ -83,7 +83,10 @@ impl<S: CredentialsSource> CredentialsKeeper<S> {
     pub async fn run(mut self) {
         let mut reader = self.reader();
         loop {
-            let due = self.schedule.due(reader.current().facts(), fastrand::f64());
+            let current = reader.current();
+            let due = self
+                .schedule
+                .due(current.facts(), self.context.now(), fastrand::f64());
             tokio::select! {
                 () = sleep_until(due, &self.context) => {}
                 // Somebody replaced the credentials: their own lifetime counts.

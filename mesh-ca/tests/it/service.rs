@@ -12,12 +12,16 @@ use mesh_ca::{
 };
 use mesh_core::identity::{SpiffeId, TrustDomain};
 use mesh_tls::{
-    Acceptor, ClientSecurity, ClientSettings, Connector, Credentials, CredentialsReader,
-    CredentialsSource, ExpectedIdentities, MeshClients, ServerSecurity, ServerSettings,
-    SourceError, TlsContext, TlsVersions, TrustBundles,
+    Acceptor, ClientSecurity, ClientSettings, Connector, Credentials, CredentialsKeeper,
+    CredentialsReader, CredentialsSource, ExpectedIdentities, MeshClients, RenewalSchedule,
+    ServerSecurity, ServerSettings, SourceError, TlsContext, TlsVersions, TrustBundles,
     grpc::{Incoming, channel},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tonic::transport::{Channel, Server};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -246,11 +250,36 @@ async fn a_token_that_is_missing_may_appear() {
     assert!(client.fetch().await.is_ok());
 }
 
-/// A peer that connects and says nothing does not keep others waiting.
+/// A peer that says nothing, or nonsense, or leaves, does not keep others waiting.
 #[tokio::test]
-async fn a_silent_connection_delays_nobody() {
+async fn odd_connections_delay_nobody() {
     let ca = Ca::start().await;
-    let _silent = tokio::net::TcpStream::connect(ca.address).await.unwrap();
+    let _silent = TcpStream::connect(ca.address).await.unwrap();
+    let mut confused = TcpStream::connect(ca.address).await.unwrap();
+    confused.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    drop(TcpStream::connect(ca.address).await.unwrap());
     let client = ca.newcomer(web(), ca.roots()).with_token(ca.token("web"));
     assert!(client.fetch().await.is_ok());
+    let mut answer = Vec::new();
+    let _ = confused.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP"), "nothing is said in plaintext");
+}
+
+/// A newcomer with a token, and a keeper that renews what it was given.
+#[tokio::test]
+async fn a_keeper_renews_over_the_service() {
+    let ca = Ca::start().await;
+    let client = ca
+        .newcomer(web(), ca.roots())
+        .with_token(ca.token("web"))
+        .with_lifetime(Duration::from_secs(2));
+    let schedule = RenewalSchedule::default();
+    let keeper = CredentialsKeeper::start(client, schedule, ca.context.clone(), |_| {}).await;
+    let mut reader = keeper.reader();
+    let first = reader.current();
+    let running = tokio::spawn(keeper.run());
+    let second = reader.changed().await;
+    running.abort();
+    assert_eq!(first.identity(), second.identity());
+    assert_ne!(first.facts().serial, second.facts().serial);
 }

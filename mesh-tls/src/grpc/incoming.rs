@@ -1,8 +1,8 @@
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -10,8 +10,9 @@ use futures_core::Stream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{Sleep, sleep},
+    time::sleep,
 };
 use tokio_rustls::TlsStream;
 use tonic::transport::server::Connected;
@@ -21,6 +22,9 @@ use crate::{accept::Acceptor, handshake::HandshakeError, peer::Peer};
 /// So many handshakes are under way at once; further connections wait to be accepted.
 pub const MAX_PENDING_HANDSHAKES: usize = 1024;
 
+/// So many connections stand at once; further ones wait to be accepted.
+pub const MAX_CONNECTIONS: usize = 16 * 1024;
+
 /// How long to leave a listener alone that failed to accept, for instance for want of descriptors.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
@@ -28,13 +32,16 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 ///
 /// Handshakes run side by side, so a slow one delays nobody; failed ones are dropped. The stream
 /// never ends and never fails. Its handshakes are tasks of the current runtime, and end with it.
-#[derive(Debug)]
 pub struct Incoming {
     listener: TcpListener,
     acceptor: Arc<Acceptor>,
     handshakes: JoinSet<Result<GrpcConnection, HandshakeError>>,
-    pause: Option<Pin<Box<Sleep>>>,
+    places: Arc<Semaphore>,
+    next_place: Option<Waiting<OwnedSemaphorePermit>>,
+    pause: Option<Waiting<()>>,
 }
+
+type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 
 impl Incoming {
     /// Accepts from a bound listener.
@@ -43,27 +50,58 @@ impl Incoming {
             listener,
             acceptor,
             handshakes: JoinSet::new(),
+            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            next_place: None,
             pause: None,
         }
     }
 
     fn begin_handshakes(&mut self, cx: &mut Context<'_>) {
         while self.handshakes.len() < MAX_PENDING_HANDSHAKES {
+            let Poll::Ready((stream, place)) = self.poll_accept(cx) else {
+                return;
+            };
+            let acceptor = Arc::clone(&self.acceptor);
+            self.handshakes.spawn(handshake(stream, acceptor, place));
+        }
+    }
+
+    /// Waits for a place, and then for somebody to take it.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(TcpStream, OwnedSemaphorePermit)> {
+        loop {
             if let Some(pause) = &mut self.pause {
-                if pause.as_mut().poll(cx).is_pending() {
-                    return;
-                }
+                ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
+            let places = &self.places;
+            let place = self
+                .next_place
+                .get_or_insert_with(|| Box::pin(place(Arc::clone(places))));
+            let place = ready!(place.as_mut().poll(cx));
+            self.next_place = None;
             match self.listener.poll_accept(cx) {
-                Poll::Pending => return,
-                Poll::Ready(Ok((stream, _))) => {
-                    let acceptor = Arc::clone(&self.acceptor);
-                    self.handshakes.spawn(handshake(stream, acceptor));
-                }
+                Poll::Ready(Ok((stream, _))) => return Poll::Ready((stream, place)),
                 Poll::Ready(Err(_)) => self.pause = Some(Box::pin(sleep(PAUSE_AFTER_FAILURE))),
+                Poll::Pending => return Poll::Pending,
             }
         }
+    }
+}
+
+async fn place(places: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    places
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed")
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("listener", &self.listener)
+            .field("handshakes", &self.handshakes.len())
+            .field("free_places", &self.places.available_permits())
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,10 +125,15 @@ impl Stream for Incoming {
 async fn handshake(
     stream: TcpStream,
     acceptor: Arc<Acceptor>,
+    place: OwnedSemaphorePermit,
 ) -> Result<GrpcConnection, HandshakeError> {
     stream.set_nodelay(true).map_err(HandshakeError::Io)?;
     let (stream, peer) = acceptor.accept(stream).await?;
-    Ok(GrpcConnection { stream, peer })
+    Ok(GrpcConnection {
+        stream,
+        peer,
+        _place: place,
+    })
 }
 
 /// An accepted connection; its [`Peer`] is found in the extensions of every request.
@@ -98,6 +141,7 @@ async fn handshake(
 pub struct GrpcConnection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Connected for GrpcConnection {

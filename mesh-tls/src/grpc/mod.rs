@@ -7,4 +7,4 @@ mod channel;
 mod incoming;
 
 pub use channel::{ChannelError, channel};
-pub use incoming::{GrpcConnection, Incoming, MAX_PENDING_HANDSHAKES};
+pub use incoming::{GrpcConnection, Incoming, MAX_CONNECTIONS, MAX_PENDING_HANDSHAKES};

@@ -192,6 +192,28 @@ async fn roots_set_apart_outlive_a_renewal() {
     running.abort();
 }
 
+/// Authorities date certificates back. A short-lived one is mostly past when it arrives, and is
+/// nevertheless used for half of what is left of it.
+#[tokio::test(start_paused = true)]
+async fn certificates_dated_back_are_not_renewed_in_a_rush() {
+    let world = World::new();
+    let keeper = world.keeper(&[]).await;
+    let mut reader = keeper.reader();
+    let writer = keeper.writer();
+    let now = world.clock.now();
+    let keyed = world.root.keyed("spiffe://td/web", |params| {
+        params.not_before = (now - 10 * HOUR).into();
+        params.not_after = (now + HOUR).into();
+    });
+    writer.replace(Credentials::new(keyed, world.root.bundles("td")).unwrap());
+    reader.changed().await;
+    let running = tokio::spawn(keeper.run());
+    reader.changed().await;
+    running.abort();
+    let at = world.log()[1].1.as_secs_f64() / 3600.0;
+    assert!((at - 0.5).abs() < 0.05, "{at}");
+}
+
 /// Credentials that somebody else put there are renewed by their own lifetime.
 #[tokio::test(start_paused = true)]
 async fn replaced_credentials_bring_their_own_lifetime() {
