@@ -1,8 +1,13 @@
 //! The called side: a stream in, a secured stream and its peer out.
 
-use rustls::ServerConfig;
+use std::sync::Arc;
+
+use rustls::{
+    ServerConfig,
+    server::{Acceptor as RustlsAcceptor, ClientHello},
+};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
 use crate::{
     context::TlsContext,
@@ -44,11 +49,35 @@ impl Acceptor {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let config = self.config.current(|| self.settings.build(&self.context))?;
-        let stream = bounded(TlsAcceptor::from(config).accept(io)).await?;
         let in_mesh = matches!(self.settings.security, ServerSecurity::Mesh { .. });
+        let stream = bounded(async {
+            let hello = LazyConfigAcceptor::new(RustlsAcceptor::default(), io).await?;
+            let config = match in_mesh {
+                true => agreeable(config, &hello.client_hello()),
+                false => config,
+            };
+            hello.into_stream(config).await
+        })
+        .await?;
         let (_, connection) = stream.get_ref();
         let provider = self.context.provider();
         let peer = Peer::of(connection, connection.server_name(), in_mesh, provider);
         Ok((stream.into(), peer))
     }
+}
+
+/// A configuration without application protocols, if the client offers only ones that we do not
+/// speak.
+///
+/// RFC 7301, section 3.2, would have us refuse. Envoy carries on without a protocol, and Istio
+/// counts on it: a sidecar offers `istio` to whatever workload it calls. Outside the mesh the RFC
+/// is followed.
+fn agreeable(config: Arc<ServerConfig>, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+    let spoken = |offered: &[u8]| config.alpn_protocols.iter().any(|ours| ours == offered);
+    if hello.alpn().is_none_or(|mut offered| offered.any(spoken)) {
+        return config;
+    }
+    let mut silent = ServerConfig::clone(&config);
+    silent.alpn_protocols.clear();
+    Arc::new(silent)
 }

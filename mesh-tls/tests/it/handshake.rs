@@ -1,15 +1,21 @@
 //! Whole handshakes between an acceptor and a connector.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use mesh_core::identity::SpiffeId;
 use mesh_tls::{
     Acceptor, ClientSecurity, ClientSettings, Connector, Credentials, CredentialsReader,
     CredentialsWriter, ExpectedIdentities, HANDSHAKE_TIMEOUT, HandshakeError, MeshClients, Peer,
-    ServerSecurity, ServerSettings, SettingsError, TlsContext, TlsStream, TlsVersion, TlsVersions,
-    VerifyError, WebClients, WebRoots, WebServers,
+    ServerSecurity, ServerSettings, SettingsError, SvidVerifier, TlsContext, TlsStream, TlsVersion,
+    TlsVersions, VerifyError, WebClients, WebRoots, WebServers,
 };
+use rustls::{ClientConfig, HandshakeKind};
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio_rustls::TlsConnector;
 
 use crate::mint::{DNS, Signer, URI, names};
 
@@ -258,6 +264,37 @@ async fn rotation_under_use() {
     echo(&mut near, &mut far).await;
 }
 
+/// A client that would like to resume its session is verified again all the same.
+#[tokio::test]
+async fn no_session_is_resumed() {
+    let root = Signer::root();
+    let context = TlsContext::aws_lc();
+    let verifier = SvidVerifier::new(root.bundles("td"), exactly(WEB), context.provider());
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (leaf, key) = root.leaf(SHOP, |_| {});
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let config = ClientConfig::builder_with_provider(Arc::clone(context.provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier.clone()))
+            .with_client_auth_cert(vec![leaf], key.into())
+            .unwrap();
+        let client = TlsConnector::from(Arc::new(config));
+        let server = strict(fixed(root.credentials(WEB)), exactly(SHOP));
+        for _ in 0..2 {
+            let (near, far) = duplex(64 * 1024);
+            let name = "web.example".try_into().unwrap();
+            let (near, far) = tokio::join!(client.connect(name, near), server.accept(far));
+            let (mut near, (mut far, _)) = (near.unwrap().into(), far.unwrap());
+            echo(&mut near, &mut far).await;
+            echo(&mut far, &mut near).await;
+            let kind = far.get_ref().1.handshake_kind();
+            assert_eq!(kind, Some(HandshakeKind::Full));
+        }
+    }
+}
+
 #[tokio::test]
 async fn servers_of_the_web() {
     let root = Signer::root();
@@ -333,6 +370,41 @@ async fn clients_of_the_web() {
     check(WebClients::Certified(roots()), false, false).await;
     check(WebClients::CertifiedOrAnonymous(roots()), false, true).await;
     check(WebClients::CertifiedOrAnonymous(roots()), true, true).await;
+}
+
+/// In the mesh a protocol that nobody shares is no reason to part; outside it is.
+#[tokio::test]
+async fn protocols_that_nobody_shares() {
+    let root = Signer::root();
+    let offering = |alpn: &[&str]| {
+        let settings = ClientSettings {
+            server_name: Some("shop.example".to_owned()),
+            alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
+            versions: TlsVersions::Both,
+            security: ClientSecurity::Web {
+                servers: WebServers::Anybody,
+                certificate: Some(root.keyed(SHOP, |_| {})),
+            },
+        };
+        Connector::new(settings, TlsContext::aws_lc()).unwrap()
+    };
+    let mesh = strict(fixed(root.credentials(WEB)), ExpectedIdentities::Any);
+    let web = acceptor(ServerSecurity::Web {
+        certificate: root.keyed(WEB, |_| {}),
+        clients: WebClients::Anonymous,
+    });
+    let check = async |server: &Acceptor, offered: &[&str], want: Option<Option<&str>>| {
+        let (_, far) = shake(&offering(offered), server).await;
+        let agreed = far.ok().map(|(_, peer)| peer.alpn);
+        let want = want.map(|alpn| alpn.map(|name| name.as_bytes().into()));
+        assert_eq!(agreed, want, "{offered:?}");
+    };
+    check(&mesh, &["http/1.1", "h2"], Some(Some("h2"))).await;
+    check(&mesh, &[], Some(None)).await;
+    check(&mesh, &["istio-peer-exchange", "istio"], Some(None)).await;
+    check(&web, &["http/1.1", "h2"], Some(Some("h2"))).await;
+    check(&web, &[], Some(None)).await;
+    check(&web, &["istio-peer-exchange", "istio"], None).await;
 }
 
 #[tokio::test]
