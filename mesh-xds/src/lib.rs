@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "bootstrap")]
+pub mod bootstrap;
 pub mod codec;
 pub mod proto;

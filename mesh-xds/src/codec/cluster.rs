@@ -65,7 +65,7 @@ pub(super) fn encode(value: &Cluster) -> v3::Cluster {
     wire
 }
 
-pub(super) fn decode(r: &mut Reader, mut wire: v3::Cluster) -> Cluster {
+pub(crate) fn decode(r: &mut Reader, mut wire: v3::Cluster) -> Cluster {
     let name = take(&mut wire.name);
     let discovery = read_discovery(r, &name, &mut wire);
     let http = read_http_options(r, &mut wire);

@@ -58,7 +58,7 @@ pub(super) fn encode(value: &Listener) -> v3::Listener {
     }
 }
 
-pub(super) fn decode(r: &mut Reader, mut wire: v3::Listener) -> Listener {
+pub(crate) fn decode(r: &mut Reader, mut wire: v3::Listener) -> Listener {
     let mut filters = ListenerFilters {
         timeout: read_duration_or_zero(
             r,

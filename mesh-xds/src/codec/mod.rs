@@ -10,18 +10,18 @@
 
 mod access;
 mod any;
-mod cluster;
+pub(crate) mod cluster;
 mod endpoints;
 mod filter;
-mod listener;
+pub(crate) mod listener;
 mod matcher;
 mod metadata;
 mod node;
 mod policy;
-mod reader;
+pub(crate) mod reader;
 mod route;
-mod scalar;
-mod security;
+pub(crate) mod scalar;
+pub(crate) mod security;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -98,9 +98,7 @@ impl Decoded {
 
     /// The problems that make it unusable.
     pub fn refusals(&self) -> impl Iterator<Item = &Problem> {
-        self.problems
-            .iter()
-            .filter(|problem| problem.gravity == Gravity::Refused)
+        self.problems.iter().filter(|problem| problem.is_refusal())
     }
 }
 

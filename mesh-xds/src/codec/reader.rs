@@ -24,6 +24,13 @@ pub enum Gravity {
     Refused,
 }
 
+impl Problem {
+    /// Whether it makes a resource unusable.
+    pub fn is_refusal(&self) -> bool {
+        self.gravity == Gravity::Refused
+    }
+}
+
 impl Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.reason)
@@ -32,7 +39,7 @@ impl Display for Problem {
 
 /// Fields of a message that nobody took out of it: what follows from them being set.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// All are refused, save these.
     RefusedExcept(&'static [&'static str]),
     /// All are ignored, save these.
@@ -41,9 +48,9 @@ pub(super) enum Unread {
 
 impl Unread {
     /// Every field matters.
-    pub(super) const REFUSED: Self = Self::RefusedExcept(&[]);
+    pub(crate) const REFUSED: Self = Self::RefusedExcept(&[]);
     /// No field matters.
-    pub(super) const IGNORED: Self = Self::IgnoredExcept(&[]);
+    pub(crate) const IGNORED: Self = Self::IgnoredExcept(&[]);
 
     fn gravity(self, field: &str) -> Gravity {
         let (listed, refused) = match self {
@@ -66,7 +73,7 @@ impl Unread {
 ///
 /// [`finish`]: Self::finish
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     path: Vec<String>,
     problems: Vec<Problem>,
 }
@@ -75,7 +82,7 @@ impl Reader {
     const SHOWN_VALUE_LEN: usize = 80;
 
     /// Reads a part of the message under its field's name.
-    pub(super) fn within<T>(
+    pub(crate) fn within<T>(
         &mut self,
         field: impl Into<String>,
         read: impl FnOnce(&mut Self) -> T,
@@ -87,7 +94,7 @@ impl Reader {
     }
 
     /// Reads every item of a repeated field.
-    pub(super) fn each<W, T>(
+    pub(crate) fn each<W, T>(
         &mut self,
         field: &str,
         items: impl IntoIterator<Item = W>,
@@ -100,21 +107,21 @@ impl Reader {
             .collect()
     }
 
-    pub(super) fn refuse(&mut self, field: &str, reason: impl Into<String>) {
+    pub(crate) fn refuse(&mut self, field: &str, reason: impl Into<String>) {
         self.report(field, reason.into(), Gravity::Refused);
     }
 
-    pub(super) fn ignore(&mut self, field: &str, reason: impl Into<String>) {
+    pub(crate) fn ignore(&mut self, field: &str, reason: impl Into<String>) {
         self.report(field, reason.into(), Gravity::Ignored);
     }
 
     /// Reports what is still set in a message.
-    pub(super) fn finish<M: Default + PartialEq + Debug>(&mut self, rest: M, unread: Unread) {
+    pub(crate) fn finish<M: Default + PartialEq + Debug>(&mut self, rest: M, unread: Unread) {
         self.report_rest(rest, unread, true);
     }
 
     /// As [`Self::finish`], for messages whose values must not be shown.
-    pub(super) fn finish_secret<M: Default + PartialEq + Debug>(
+    pub(crate) fn finish_secret<M: Default + PartialEq + Debug>(
         &mut self,
         rest: M,
         unread: Unread,
@@ -122,7 +129,7 @@ impl Reader {
         self.report_rest(rest, unread, false);
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
 

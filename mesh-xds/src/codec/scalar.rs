@@ -199,7 +199,7 @@ pub(super) fn read_socket_address(
     Some((host, port))
 }
 
-pub(super) fn read_ip_address(r: &mut Reader, wire: Option<core::Address>) -> Option<SocketAddr> {
+pub(crate) fn read_ip_address(r: &mut Reader, wire: Option<core::Address>) -> Option<SocketAddr> {
     let (host, port) = read_host_and_port(r, wire)?;
     match host.parse::<IpAddr>() {
         Ok(ip) => Some(SocketAddr::new(ip, port)),

@@ -43,7 +43,7 @@ pub(super) fn secret(value: &Secret) -> tls::Secret {
     }
 }
 
-pub(super) fn read_secret(r: &mut Reader, wire: tls::Secret) -> Secret {
+pub(crate) fn read_secret(r: &mut Reader, wire: tls::Secret) -> Secret {
     let source = match wire.r#type {
         Some(tls::secret::Type::TlsCertificate(wire)) => {
             r.within("tls_certificate", |r| read_certificate(r, wire))
