@@ -180,6 +180,23 @@ impl AccessRule {
     }
 }
 
+impl AccessRule {
+    /// Whether it asks for what only a verified token tells.
+    pub fn needs_token(&self) -> bool {
+        let mut sources = self.from.iter();
+        sources.any(|source| !source.request_principals.is_empty())
+            || self.when.iter().any(|when| {
+                matches!(
+                    when,
+                    AccessCondition::RequestPrincipal(_)
+                        | AccessCondition::RequestAudiences(_)
+                        | AccessCondition::RequestPresenter(_)
+                        | AccessCondition::RequestClaim(..)
+                )
+            })
+    }
+}
+
 impl AccessCondition {
     /// Whether it is about what only HTTP requests have.
     pub fn needs_http(&self) -> bool {
@@ -254,7 +271,11 @@ pub(super) fn access_policy(
     }
     let rules = written.rules.iter().enumerate();
     let rules = rules.map(|(i, rule)| lower.rule(&format!("spec.rules[{i}]"), rule));
-    let rules = rules.collect();
+    let rules: Vec<_> = rules.collect();
+    if rules.iter().any(AccessRule::needs_token) {
+        let reason = "tokens are not read yet: no request has a request principal or claims";
+        lower.findings.warn("spec.rules", reason);
+    }
     let annotations = &resource.metadata.annotations;
     let dry_run = annotations.get("istio.io/dry-run").map(String::as_str);
     let selector = written.selector.as_ref().map(|s| s.match_labels.clone());

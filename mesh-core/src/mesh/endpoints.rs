@@ -3,11 +3,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{MeshDefaults, Resolution, Service, Workload, WorkloadAddress};
+use super::{MeshDefaults, Resolution, Service, ServicePort, Workload, WorkloadAddress};
 use crate::{
-    config::{ConfigSet, PortName, Resource, Spec, kubernetes::EndpointSlice},
+    config::{
+        ConfigSet, PortName, Resource, Spec,
+        kubernetes::{EndpointSlice, SliceEndpoint},
+    },
     identity::SpiffeId,
-    name::{Host, Selector},
+    name::{AppProtocol, Host, Selector},
 };
 
 /// The instances of every service. Kept apart from the rules, because it changes far more often.
@@ -120,8 +123,11 @@ struct Finder<'a> {
     defaults: &'a MeshDefaults,
     workloads: Vec<Arc<Workload>>,
     by_namespace: BTreeMap<Arc<str>, Vec<Arc<Workload>>>,
-    slices: BTreeMap<(Arc<str>, &'a str), Vec<(&'a Resource, &'a EndpointSlice)>>,
+    /// By namespace and name of the service.
+    slices: BTreeMap<(Arc<str>, &'a str), Vec<Slice<'a>>>,
 }
+
+type Slice<'a> = (&'a Resource, &'a EndpointSlice);
 
 impl<'a> Finder<'a> {
     fn new(set: &'a ConfigSet, defaults: &'a MeshDefaults) -> Self {
@@ -180,14 +186,14 @@ impl<'a> Finder<'a> {
     }
 
     /// Instances that EndpointSlices tell.
-    fn told(&self, service: &Service, slices: &[(&Resource, &EndpointSlice)]) -> ServiceEndpoints {
+    fn told(&self, service: &Service, slices: &[Slice<'_>]) -> ServiceEndpoints {
         let mut found = ServiceEndpoints::default();
         for (resource, slice) in slices {
             for endpoint in &slice.endpoints {
                 let Some(workload) = self.behind(resource, endpoint) else {
                     continue;
                 };
-                for port in &service.ports {
+                for port in carried(service) {
                     let told = slice.ports.iter().find(|p| p.name == port.port.name);
                     let Some(number) = told.and_then(|told| told.port) else {
                         continue;
@@ -210,11 +216,7 @@ impl<'a> Finder<'a> {
     }
 
     /// The workload at an endpoint of a slice; at least its address.
-    fn behind(
-        &self,
-        resource: &Resource,
-        endpoint: &crate::config::kubernetes::SliceEndpoint,
-    ) -> Option<Arc<Workload>> {
+    fn behind(&self, resource: &Resource, endpoint: &SliceEndpoint) -> Option<Arc<Workload>> {
         let text = endpoint.addresses.first()?;
         let address = match text.parse() {
             Ok(ip) => WorkloadAddress::Ip(ip),
@@ -270,7 +272,7 @@ fn spread<'a>(
 ) -> ServiceEndpoints {
     let mut found = ServiceEndpoints::default();
     for workload in workloads {
-        for port in &service.ports {
+        for port in carried(service) {
             let moved = by_name(workload, &port.port.name);
             let moved = moved.or_else(|| match (&*workload.reference.kind, &port.target) {
                 // A WorkloadEntry maps the service's port names to its own numbers.
@@ -295,4 +297,10 @@ fn spread<'a>(
         }
     }
     found
+}
+
+/// The ports the mesh carries: datagrams are not.
+fn carried(service: &Service) -> impl Iterator<Item = &ServicePort> {
+    let ports = service.ports.iter();
+    ports.filter(|port| port.port.protocol != AppProtocol::Udp)
 }

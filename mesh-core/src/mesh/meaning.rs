@@ -7,6 +7,7 @@ use super::{
 use crate::config::{Parsed, Problem, Resource, Spec, parse};
 
 /// What a resource means by itself, before it meets others.
+#[expect(clippy::large_enum_variant, reason = "lives for one step of a loop")]
 pub(super) enum Meaning {
     Services(Vec<Service>),
     Traffic(TrafficRules),

@@ -22,6 +22,9 @@ mod traffic;
 mod virtual_address;
 mod workload;
 
+#[cfg(test)]
+mod tests;
+
 pub use access::{
     AccessAction, AccessCondition, AccessOperation, AccessPolicy, AccessRule, AccessScope,
     AccessSource, MAX_ACCESS_RULES, Values,

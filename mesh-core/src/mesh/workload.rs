@@ -117,13 +117,20 @@ impl Workload {
             Err(_) if entry.address.is_empty() => return None,
             Err(_) => WorkloadAddress::Dns((&*entry.address).into()),
         };
+        let base = Self::base(resource, &entry.labels, &entry.service_account, defaults);
+        // Istio: a service account is taken for a sign of a proxy, unless the label says no.
+        let tls_mode = match entry.labels.value(Self::TLS_MODE_LABEL) {
+            None if !entry.service_account.is_empty() => TlsMode::Istio,
+            _ => base.tls_mode,
+        };
         Some(Self {
             addresses: vec![address],
             ports: entry.ports.clone(),
+            tls_mode,
             weight: entry.weight.unwrap_or(1).max(1),
             network: (&*entry.network).into(),
             locality: locality(&entry.labels, &entry.locality),
-            ..Self::base(resource, &entry.labels, &entry.service_account, defaults)
+            ..base
         })
     }
 

@@ -76,10 +76,6 @@ pub enum TextCondition {
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "configuration, made rarely and kept in an Arc"
-)]
 pub enum HttpAction {
     /// Goes to a destination.
     Forward(Forward),
