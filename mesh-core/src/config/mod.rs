@@ -30,4 +30,4 @@ pub use problem::{Problem, Severity, Source};
 pub use resource::{Metadata, Resource};
 pub use scalar::{PortName, Sensitive, Span};
 pub use set::{Change, ConfigSet};
-pub use yaml::{MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES};
+pub use yaml::{MAX_DEPTH, MAX_KEYS, MAX_TEXT_BYTES, MAX_VALUES};

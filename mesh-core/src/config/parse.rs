@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -34,6 +34,7 @@ pub struct Parsed {
 pub fn parse(file: &str, text: &str) -> Parsed {
     let mut reader = Reader {
         file: file.into(),
+        seen: HashSet::new(),
         parsed: Parsed::default(),
     };
     if text.len() > MAX_TEXT_BYTES {
@@ -73,6 +74,7 @@ impl Parsed {
 
 struct Reader {
     file: Arc<str>,
+    seen: HashSet<ResourceRef>,
     parsed: Parsed,
 }
 
@@ -168,12 +170,7 @@ impl Reader {
         let (Some(metadata), Some(spec), false) = (metadata, spec, broken) else {
             return;
         };
-        if self
-            .parsed
-            .resources
-            .iter()
-            .any(|r| r.reference == reference)
-        {
+        if !self.seen.insert(reference.clone()) {
             let source = self.source(node.line);
             let problem = Problem::new(Severity::Error, source, "is written twice in this file");
             return self.push(problem.of(reference));

@@ -83,12 +83,14 @@ impl ConfigSet {
         let mut problems = Vec::new();
         let mut new: Vec<Arc<Resource>> = Vec::with_capacity(parsed.resources.len());
         for resource in &parsed.resources {
-            let same = old.iter().find(|old| ***old == **resource);
+            let same = find(old, &resource.reference).filter(|old| ***old == **resource);
             new.push(same.unwrap_or(resource).clone());
         }
+        new.sort_by(|a, b| a.reference.cmp(&b.reference));
+        let found = new.len();
         for last_good in old {
-            let found = new.iter().any(|new| new.reference == last_good.reference);
-            if !found && parsed.may_hold_broken(&last_good.reference) {
+            let is_gone = find(&new[..found], &last_good.reference).is_none();
+            if is_gone && parsed.may_hold_broken(&last_good.reference) {
                 problems.push(
                     Problem::new(
                         Severity::Info,
@@ -152,4 +154,10 @@ impl ConfigSet {
             in_force,
         }
     }
+}
+
+/// The resource of this name in a file's sorted list.
+fn find<'a>(sorted: &'a [Arc<Resource>], reference: &ResourceRef) -> Option<&'a Arc<Resource>> {
+    let place = sorted.binary_search_by(|resource| resource.reference.cmp(reference));
+    place.ok().map(|place| &sorted[place])
 }

@@ -225,8 +225,9 @@ fn bombs_are_defused() {
         laughs.push_str(&format!("a{level}: &a{level} [{below}]\n"));
     }
     let deep = "[".repeat(100_000);
+    let keys: String = (0..100_000).map(|n| format!("k{n}: 1\n")).collect();
     let deep_blocks: String = (0..200).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
-    for text in [&*laughs, &deep, &deep_blocks, "a: &a [*a]"] {
+    for text in [&*laughs, &deep, &deep_blocks, &keys, "a: &a [*a]"] {
         let parsed = parse("x", text);
         assert_eq!(parsed.problems.len(), 1, "{:?}", parsed.problems);
     }

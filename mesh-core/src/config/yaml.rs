@@ -12,6 +12,8 @@ pub const MAX_TEXT_BYTES: usize = 16 << 20;
 pub const MAX_DEPTH: usize = 64;
 /// The most values in a document, those that aliases repeat counted every time.
 pub const MAX_VALUES: usize = 500_000;
+/// The most keys of one mapping.
+pub const MAX_KEYS: usize = 2_048;
 
 const SYNTAX_ADVICE: &str =
     "look here and just above for a bracket or quote left open, or wrong indentation";
@@ -169,12 +171,16 @@ impl Builder {
             self.root = Some(node);
             return Ok(());
         };
+        if parent.node.entries().len() >= MAX_KEYS {
+            let reason = format!("a mapping of more than {MAX_KEYS} keys");
+            return Err(YamlError::new(node.line, reason));
+        }
         match &mut parent.node.value {
             Value::Sequence(items) => items.push(node),
             Value::Mapping(entries) => match parent.key.take() {
                 None => match &node.value {
                     Value::Scalar { .. } | Value::Null => parent.key = Some(node),
-                    _ => return Err(self.error_at(node.line, "a key is not a text".into())),
+                    _ => return Err(YamlError::new(node.line, "a key is not a text".into())),
                 },
                 Some(key) if key.text() == Some("<<") => merge(entries, node),
                 Some(key) => match entries.iter_mut().find(|(k, _)| k.text() == key.text()) {
@@ -225,11 +231,13 @@ impl Builder {
     }
 
     fn error(&self, line: usize, reason: String) -> YamlError {
-        self.error_at(self.line(line), reason)
+        YamlError::new(self.line(line), reason)
     }
+}
 
-    fn error_at(&self, line: u32, reason: String) -> YamlError {
-        YamlError {
+impl YamlError {
+    fn new(line: u32, reason: String) -> Self {
+        Self {
             line,
             reason,
             advice: None,
@@ -238,12 +246,13 @@ impl Builder {
     }
 }
 
-/// `<<: *base`: entries of the base that the mapping does not have itself.
+/// `<<: *base`: entries of the base that the mapping does not have itself, as far as it has room.
 fn merge(entries: &mut Vec<(Node, Node)>, base: Node) {
     match base.value {
         Value::Mapping(more) => {
             for (mut key, value) in more {
-                if !entries.iter().any(|(own, _)| own.text() == key.text()) {
+                let has_room = entries.len() < MAX_KEYS;
+                if has_room && !entries.iter().any(|(own, _)| own.text() == key.text()) {
                     key.merged = true;
                     entries.push((key, value));
                 }
