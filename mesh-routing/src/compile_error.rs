@@ -10,7 +10,7 @@ pub struct CompileError {
     /// What is wrong with it.
     pub defect: Defect,
     /// The written resource.
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
 }
 
 /// What is wrong with a field.
@@ -96,7 +96,7 @@ impl CompileError {
 
     /// The same error, blaming a written resource unless one is blamed already.
     pub(crate) fn because_of(mut self, origin: Option<&Origin>) -> Self {
-        self.origin = self.origin.or_else(|| origin.cloned());
+        self.origin = self.origin.or_else(|| origin.cloned().map(Box::new));
         self
     }
 }

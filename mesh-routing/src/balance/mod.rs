@@ -166,7 +166,7 @@ fn is_prime(number: u64) -> bool {
     number >= 2
         && (2..)
             .take_while(|d| d * d <= number)
-            .all(|d| number % d != 0)
+            .all(|d| !number.is_multiple_of(d))
 }
 
 fn is_healthy(endpoint: &Endpoint) -> bool {

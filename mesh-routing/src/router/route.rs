@@ -27,7 +27,6 @@ pub struct Route {
 
 /// What becomes of a request.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every route forwards")]
 pub enum Action {
     /// It goes to a cluster.
     Forward(Forward),
