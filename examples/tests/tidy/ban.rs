@@ -23,18 +23,22 @@ impl Ban<'_> {
 }
 
 fn is_in_place(path: &str, place: &str) -> bool {
-    let any = |places| words(places).any(|place| is_below(path, place));
+    let is_src_of = |crates| words(crates).any(|name| is_below(path, &format!("{name}/src")));
     match place {
         "everywhere" => true,
-        "libraries" => any(LIBRARIES),
-        "pure" => any("mesh-core mesh-routing"),
-        // Binaries, examples, and the console of the mesh on one machine.
-        "programs" => {
-            path.contains("/examples/")
-                || any("examples/src/bin examples/src/local_mesh/console.rs")
-        }
+        "libraries" => is_src_of(LIBRARIES),
+        "pure" => is_src_of("mesh-core mesh-routing"),
+        "programs" => is_program(path),
         folder => is_below(path, folder),
     }
+}
+
+/// Binaries, build scripts, examples, and the console of the mesh on one machine.
+fn is_program(path: &str) -> bool {
+    path.contains("/examples/")
+        || path.ends_with("/build.rs")
+        || is_below(path, "examples/src/bin")
+        || path == "examples/src/local_mesh/console.rs"
 }
 
 /// Rows of: what | where | except there | why.
