@@ -5,6 +5,7 @@
 //! are looked up and illegal combinations found by [`crate::mesh::Mesh::resolve`].
 
 mod decode;
+mod embedded;
 mod kind;
 mod near;
 mod parse;
@@ -21,8 +22,8 @@ mod tests;
 pub mod istio;
 pub mod kubernetes;
 
+pub(crate) use embedded::decode_text;
 pub(crate) use near::nearest;
-pub(crate) use parse::decode_text;
 
 pub use kind::Spec;
 pub use parse::{MAX_PROBLEMS, MAX_RESOURCES, Parsed, parse};

@@ -300,6 +300,15 @@ fn unchanged_resources_are_shared() {
 }
 
 #[test]
+fn problems_are_bounded_and_none_is_taken_for_health() {
+    let file = "x";
+    let (set, _) = ConfigSet::default().replace_file(file, &parse(file, REVIEWS));
+    let parsed = parse(file, &"---\nkind: A\n".repeat(MAX_PROBLEMS + 10));
+    assert_eq!(parsed.problems.len(), MAX_PROBLEMS + 1);
+    assert_eq!(set.replace_file(file, &parsed).0.iter().count(), 1);
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {key: aHVzaA==}\nstringData: {more: hush}\n";
     let parsed = parse("x", text);

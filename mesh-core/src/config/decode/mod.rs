@@ -2,23 +2,20 @@
 //! written `perTryTimeout` or `per_try_timeout`, a number may stand in quotes, and `null` means
 //! that a field is not given. Every failure knows its field and line.
 
+mod containers;
+mod error;
+
+pub(crate) use error::DecodeError;
+
 use std::{borrow::Cow, cell::RefCell, fmt};
 
 use serde::de::{self, IntoDeserializer, Visitor, value::StrDeserializer};
 
+use self::containers::{Entries, Items};
 use super::{
     near::nearest,
     tree::{Node, Value, is_bool},
 };
-
-/// Why a tree is not a value of the wanted type.
-#[derive(Debug, PartialEq)]
-pub(crate) struct DecodeError {
-    pub(crate) field: Option<String>,
-    pub(crate) line: u32,
-    pub(crate) reason: String,
-    pub(crate) advice: Option<String>,
-}
 
 /// A field that the wanted type does not have.
 #[derive(Debug, PartialEq)]
@@ -315,163 +312,3 @@ impl<'de> de::Deserializer<'de> for Cursor<'_> {
         self.deserialize_i64(visitor)
     }
 }
-
-struct Items<'a> {
-    at: Cursor<'a>,
-    items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
-}
-
-impl<'de> de::SeqAccess<'de> for Items<'_> {
-    type Error = DecodeError;
-
-    fn next_element_seed<T: de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, DecodeError> {
-        let Some((index, node)) = self.items.next() else {
-            return Ok(None);
-        };
-        let cursor = Cursor {
-            node,
-            path: Path::Index(&self.at.path, index),
-            unread: self.at.unread,
-        };
-        cursor.within(|at| seed.deserialize(at)).map(Some)
-    }
-}
-
-/// Entries of a mapping. With `fields` it is a struct, whose other entries are noted and skipped.
-struct Entries<'a> {
-    at: Cursor<'a>,
-    fields: Option<&'static [&'static str]>,
-    entries: std::slice::Iter<'a, (Node, Node)>,
-    value: Option<(Cow<'a, str>, &'a Node)>,
-}
-
-impl<'a> Entries<'a> {
-    fn visit<'de, V: Visitor<'de>>(
-        at: Cursor<'a>,
-        fields: Option<&'static [&'static str]>,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
-        match at.node.value {
-            Value::Mapping(_) | Value::Null => visitor.visit_map(Entries {
-                at,
-                fields,
-                entries: at.node.entries().iter(),
-                value: None,
-            }),
-            _ => Err(at.expected("a mapping")),
-        }
-    }
-
-    /// Whether the struct has this field; if not, notes it.
-    fn is_field(&self, name: &str, key: &Node) -> bool {
-        let Some(fields) = self.fields else {
-            return true;
-        };
-        let known = fields.contains(&name);
-        if !known {
-            self.at.unread.borrow_mut().push(Unread {
-                field: Path::Key(&self.at.path, name).to_string(),
-                line: key.line,
-                similar: nearest(name, fields.iter().copied()),
-            });
-        }
-        known
-    }
-}
-
-impl<'de> de::MapAccess<'de> for Entries<'_> {
-    type Error = DecodeError;
-
-    fn next_key_seed<K: de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, DecodeError> {
-        while let Some((key, value)) = self.entries.next() {
-            let text = key.text().unwrap_or_default();
-            let name = match self.fields {
-                Some(_) => camel_case(text),
-                None => text.into(),
-            };
-            let absent = self.fields.is_some() && matches!(value.value, Value::Null);
-            if !self.is_field(&name, key) || absent {
-                continue;
-            }
-            let node = Node {
-                line: key.line,
-                merged: false,
-                value: Value::Scalar {
-                    text: (&*name).into(),
-                    plain: false,
-                },
-            };
-            let cursor = Cursor {
-                node: &node,
-                path: Path::Key(&self.at.path, text),
-                unread: self.at.unread,
-            };
-            let read = cursor.within(|at| seed.deserialize(at))?;
-            self.value = Some((name, value));
-            return Ok(Some(read));
-        }
-        Ok(None)
-    }
-
-    fn next_value_seed<T: de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<T::Value, DecodeError> {
-        let (name, node) = self
-            .value
-            .take()
-            .expect("serde asks for a value after its key");
-        let cursor = Cursor {
-            node,
-            path: Path::Key(&self.at.path, &name),
-            unread: self.at.unread,
-        };
-        cursor.within(|at| seed.deserialize(at))
-    }
-}
-
-impl de::Error for DecodeError {
-    fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self {
-            field: None,
-            line: 0,
-            reason: reason.to_string(),
-            advice: None,
-        }
-    }
-
-    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        match found {
-            de::Unexpected::Signed(number) => {
-                Self::custom(format!("{number} is out of range: expected {expected}"))
-            }
-            _ => Self::custom(format!("expected {expected}")),
-        }
-    }
-
-    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format!("expected {expected}"))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::custom(format!("{field} is missing"))
-    }
-
-    fn duplicate_field(field: &'static str) -> Self {
-        Self::custom(format!("{field} is given twice"))
-    }
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for DecodeError {}

@@ -1,0 +1,102 @@
+//! The kinds that are read, and how each is.
+
+use super::{
+    Reader,
+    fields::{Fields, ISTIO},
+};
+use crate::{
+    config::{
+        Spec, istio,
+        kind::{NETWORKING, SECURITY},
+        tree::Node,
+    },
+    name::ResourceRef,
+};
+
+/// The kinds that are read, for advice.
+pub(super) const KINDS: &[(&str, &str)] = &[
+    (NETWORKING, "VirtualService"),
+    (NETWORKING, "DestinationRule"),
+    (NETWORKING, "Gateway"),
+    (NETWORKING, "ServiceEntry"),
+    (NETWORKING, "WorkloadEntry"),
+    (NETWORKING, "Sidecar"),
+    (SECURITY, "PeerAuthentication"),
+    (SECURITY, "AuthorizationPolicy"),
+    (SECURITY, "RequestAuthentication"),
+    ("", "Service"),
+    ("", "Pod"),
+    ("", "Secret"),
+    ("", "ConfigMap"),
+    ("", "Namespace"),
+    ("", "ServiceAccount"),
+    ("apps", "Deployment"),
+    ("discovery.k8s.io", "EndpointSlice"),
+];
+
+pub(super) type Read = fn(&mut Reader, &Node, &ResourceRef) -> Option<Spec>;
+
+/// How a kind is read. None if it is not.
+pub(super) fn reader_of(group: &str, kind: &str) -> Option<Read> {
+    let read: Read = match (group, kind) {
+        (NETWORKING, "VirtualService") => |reader, node, reference| {
+            let not_yet = istio::VirtualService::NOT_YET;
+            let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
+            Some(Spec::VirtualService(spec))
+        },
+        (NETWORKING, "DestinationRule") => |reader, node, reference| {
+            let not_yet = istio::DestinationRule::NOT_YET;
+            let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
+            Some(Spec::DestinationRule(spec))
+        },
+        (NETWORKING, "Gateway") => |reader, node, reference| {
+            let not_yet = istio::Gateway::NOT_YET;
+            let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
+            Some(Spec::Gateway(spec))
+        },
+        (NETWORKING, "ServiceEntry") => |reader, node, reference| {
+            Some(Spec::ServiceEntry(reader.istio(node, reference, &ISTIO)?))
+        },
+        (NETWORKING, "WorkloadEntry") => |reader, node, reference| {
+            Some(Spec::WorkloadEntry(reader.istio(node, reference, &ISTIO)?))
+        },
+        (NETWORKING, "Sidecar") => |reader, node, reference| {
+            let not_yet = istio::Sidecar::NOT_YET;
+            let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
+            Some(Spec::Sidecar(spec))
+        },
+        (SECURITY, "PeerAuthentication") => |reader, node, reference| {
+            Some(Spec::PeerAuthentication(
+                reader.istio(node, reference, &ISTIO)?,
+            ))
+        },
+        (SECURITY, "AuthorizationPolicy") => |reader, node, reference| {
+            // Without its target a policy would be for every workload of the namespace.
+            let refused = &["spec.targetRef", "spec.targetRefs"];
+            let spec = reader.istio(node, reference, &Fields { refused, ..ISTIO })?;
+            Some(Spec::AuthorizationPolicy(spec))
+        },
+        ("", "Service") => {
+            |reader, node, reference| Some(Spec::Service(reader.kubernetes(node, reference)?))
+        }
+        ("", "Pod") => {
+            |reader, node, reference| Some(Spec::Pod(reader.kubernetes(node, reference)?))
+        }
+        ("", "Secret") => {
+            |reader, node, reference| Some(Spec::Secret(reader.kubernetes(node, reference)?))
+        }
+        ("", "ConfigMap") => {
+            |reader, node, reference| Some(Spec::ConfigMap(reader.kubernetes(node, reference)?))
+        }
+        ("apps", "Deployment") => {
+            |reader, node, reference| Some(Spec::Deployment(reader.kubernetes(node, reference)?))
+        }
+        ("discovery.k8s.io", "EndpointSlice") => {
+            |reader, node, reference| Some(Spec::EndpointSlice(reader.kubernetes(node, reference)?))
+        }
+        ("", "Namespace") => |_, _, _| Some(Spec::Namespace),
+        ("", "ServiceAccount") => |_, _, _| Some(Spec::ServiceAccount),
+        _ => return None,
+    };
+    Some(read)
+}

@@ -1,0 +1,99 @@
+//! Which HTTP requests.
+
+use std::collections::BTreeMap;
+
+use super::{Lower, policy::is_header_name};
+use crate::{
+    config::istio::{self, StringMatch},
+    mesh::{HeaderCondition, HttpMatch, PathCondition, TextCondition},
+    name::Pattern,
+};
+
+impl Lower<'_> {
+    pub(super) fn http_match(&mut self, field: &str, written: &istio::HttpMatch) -> HttpMatch {
+        let path = self.text(&format!("{field}.uri"), written.uri.as_ref());
+        if written.ignore_uri_case && matches!(path, Some(Pattern::Regex(_))) {
+            let at = format!("{field}.ignoreUriCase");
+            self.findings
+                .warn(&at, "has no effect on a regular expression");
+            self.findings.advise("start the expression with (?i)");
+        }
+        let ignore_case = written.ignore_uri_case && !matches!(path, Some(Pattern::Regex(_)));
+        HttpMatch {
+            name: written.name.clone(),
+            path: path.map(|pattern| PathCondition {
+                pattern,
+                ignore_case,
+            }),
+            headers: self.conditions(&format!("{field}.headers"), &written.headers, true),
+            without_headers: self.conditions(
+                &format!("{field}.withoutHeaders"),
+                &written.without_headers,
+                true,
+            ),
+            query: self.conditions(
+                &format!("{field}.queryParams"),
+                &written.query_params,
+                false,
+            ),
+            scheme: self.text(&format!("{field}.scheme"), written.scheme.as_ref()),
+            method: self.text(&format!("{field}.method"), written.method.as_ref()),
+            authority: self.text(&format!("{field}.authority"), written.authority.as_ref()),
+            port: written.port,
+            client: self.client(
+                &written.gateways,
+                &written.source_labels,
+                &written.source_namespace,
+            ),
+        }
+    }
+
+    fn conditions(
+        &mut self,
+        field: &str,
+        written: &BTreeMap<String, StringMatch>,
+        is_header: bool,
+    ) -> Vec<HeaderCondition> {
+        let mut conditions = Vec::with_capacity(written.len());
+        for (name, value) in written {
+            let at = format!("{field}.{name}");
+            if is_header && !is_header_name(name.strip_prefix(':').unwrap_or(name)) {
+                self.findings
+                    .error(&at, format!("{name:?} is no header name"));
+            }
+            let pattern = self.text(&at, Some(value));
+            conditions.push(HeaderCondition {
+                name: match is_header {
+                    true => name.to_ascii_lowercase(),
+                    false => name.clone(),
+                },
+                value: match pattern {
+                    // Istio takes this expression, which is none, for any value.
+                    None => TextCondition::Present,
+                    Some(pattern) => TextCondition::Is(pattern),
+                },
+            });
+        }
+        conditions
+    }
+
+    /// A condition on a text; none if it asks for nothing.
+    pub(super) fn text(&mut self, field: &str, written: Option<&StringMatch>) -> Option<Pattern> {
+        let written = written?;
+        match (&written.exact, &written.prefix, &written.regex) {
+            (Some(exact), None, None) => Some(Pattern::Exact(exact.clone())),
+            (None, Some(prefix), None) => Some(Pattern::Prefix(prefix.clone())),
+            (None, None, Some(regex)) if regex == "*" => None,
+            (None, None, Some(regex)) => {
+                let at = format!("{field}.regex");
+                self.findings.pattern(&at, Pattern::Regex(regex.clone()))
+            }
+            (None, None, None) => None,
+            _ => {
+                self.findings
+                    .error(field, "only one of exact, prefix, regex is allowed");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! From the written VirtualService to what it means.
+
+mod answer;
+mod fault;
+mod http;
+mod l4;
+mod matches;
+mod policy;
+
+pub(in crate::mesh) use policy::retry_policy;
+
+use std::sync::Arc;
+
+use super::{ClientMatch, Destination, GatewayName, HttpRule, TrafficRules, WeightedDestination};
+use crate::{
+    config::{Problem, Resource, istio},
+    mesh::{Exports, MeshDefaults, findings::Findings},
+    name::{Host, Labels, Selector},
+};
+
+/// What a VirtualService means by itself; whether its destinations exist is looked at elsewhere.
+pub(in crate::mesh) fn traffic_rules(
+    resource: &Resource,
+    written: &istio::VirtualService,
+    defaults: &MeshDefaults,
+) -> (Option<TrafficRules>, Vec<Problem>) {
+    let mut lower = Lower {
+        findings: Findings::new(resource),
+        namespace: &resource.reference.namespace,
+        defaults,
+    };
+    if written.hosts.is_empty() {
+        lower
+            .findings
+            .error("spec.hosts", "at least one host is needed");
+        lower
+            .findings
+            .advise("a VirtualService that others delegate to is not supported yet");
+    }
+    let hosts: Vec<_> = each(&written.hosts, "spec.hosts")
+        .filter_map(|(field, host)| lower.host(&field, host))
+        .collect();
+    let mut gateways: Vec<_> = written.gateways.iter().map(|g| lower.gateway(g)).collect();
+    if gateways.is_empty() {
+        gateways.push(GatewayName::Mesh);
+    }
+    if gateways == [GatewayName::Mesh] && hosts.iter().any(|host| host.as_str() == "*") {
+        lower.findings.error(
+            "spec.hosts",
+            "the host * needs a gateway: sidecars have none",
+        );
+    }
+    if written.http.is_empty() && written.tls.is_empty() && written.tcp.is_empty() {
+        lower
+            .findings
+            .error("spec", "at least one http, tls or tcp route is needed");
+    }
+    let rules = TrafficRules {
+        reference: resource.reference.clone(),
+        source: resource.source.clone(),
+        hosts,
+        gateways,
+        exports: Exports::of(&written.export_to, lower.namespace),
+        http: each(&written.http, "spec.http")
+            .filter_map(|(field, route)| lower.http_rule(field, route))
+            .collect(),
+        tls: each(&written.tls, "spec.tls")
+            .map(|(field, route)| lower.tls_rule(field, route))
+            .collect(),
+        tcp: each(&written.tcp, "spec.tcp")
+            .map(|(field, route)| lower.tcp_rule(field, route))
+            .collect(),
+    };
+    lower.unreachable(&rules.http);
+    lower.findings.conclude(rules)
+}
+
+fn each<'a, T>(items: &'a [T], field: &str) -> impl Iterator<Item = (String, &'a T)> {
+    let numbered = items.iter().enumerate();
+    numbered.map(move |(i, item)| (format!("{field}[{i}]"), item))
+}
+
+struct Lower<'a> {
+    findings: Findings<'a>,
+    namespace: &'a Arc<str>,
+    defaults: &'a MeshDefaults,
+}
+
+impl Lower<'_> {
+    /// A host in full: short names are of the rule's own namespace.
+    fn host(&mut self, field: &str, text: &str) -> Option<Host> {
+        let host = self.findings.host(field, text)?;
+        Some(self.defaults.in_full(&host, self.namespace))
+    }
+
+    fn gateway(&self, text: &str) -> GatewayName {
+        GatewayName::parse(text, self.namespace)
+    }
+
+    /// Weighted destinations: a lone one gets everything, those without weight nothing.
+    fn destinations(
+        &mut self,
+        field: &str,
+        written: &[istio::WeightedDestination],
+    ) -> Vec<WeightedDestination> {
+        let mut destinations = Vec::new();
+        let mut sum: u32 = 0;
+        for (field, written) in each(written, field) {
+            let weight = written.weight.unwrap_or(0);
+            let Ok(weight) = u32::try_from(weight) else {
+                self.findings
+                    .error(&format!("{field}.weight"), format!("{weight} is negative"));
+                continue;
+            };
+            sum = sum.checked_add(weight).unwrap_or_else(|| {
+                self.findings.error(
+                    &format!("{field}.weight"),
+                    "the sum of weights is too large",
+                );
+                sum
+            });
+            let headers = self.headers(&format!("{field}.headers"), &written.headers);
+            let at = format!("{field}.destination");
+            if let Some(destination) = self.destination(&at, &written.destination) {
+                destinations.push(WeightedDestination {
+                    destination,
+                    weight,
+                    headers,
+                    field,
+                });
+            }
+        }
+        match &mut destinations[..] {
+            [] if written.is_empty() => self.findings.error(field, "a destination is needed"),
+            [lone] if written.len() == 1 => lone.weight = lone.weight.max(1),
+            [..] if sum == 0 && written.len() > 1 => {
+                self.findings.error(field, "the weights add up to 0");
+                self.findings
+                    .advise("give each destination a weight, such as 50");
+            }
+            [..] => destinations.retain(|destination| destination.weight > 0),
+        }
+        destinations
+    }
+
+    fn destination(&mut self, field: &str, written: &istio::Destination) -> Option<Destination> {
+        let at = format!("{field}.host");
+        let host = self.host(&at, &written.host)?;
+        if host.is_wildcard() {
+            self.findings
+                .error(&at, "a destination cannot be a wildcard");
+        }
+        let port = written.port.as_ref().map(|port| port.number);
+        if port == Some(0) {
+            let at = format!("{field}.port.number");
+            self.findings.error(&at, "a port is between 1 and 65535");
+        }
+        Some(Destination {
+            host,
+            subset: Some(&*written.subset)
+                .filter(|subset| !subset.is_empty())
+                .map(Into::into),
+            port,
+        })
+    }
+
+    fn client(&self, gateways: &[String], labels: &Labels, namespace: &str) -> ClientMatch {
+        ClientMatch {
+            gateways: gateways
+                .iter()
+                .map(|gateway| self.gateway(gateway))
+                .collect(),
+            labels: Selector(labels.clone()),
+            namespace: Some(namespace).filter(|ns| !ns.is_empty()).map(Into::into),
+        }
+    }
+
+    /// Rules after one that takes everything never come into play.
+    fn unreachable(&mut self, rules: &[HttpRule]) {
+        let Some(last) = rules.iter().position(HttpRule::is_catch_all) else {
+            return;
+        };
+        for rule in &rules[last + 1..] {
+            let reason = format!(
+                "is never reached: {} takes every request",
+                rules[last].field
+            );
+            self.findings.warn(&rule.field, reason);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Retries, CORS and changes to headers.
+
+use std::collections::BTreeMap;
+
+use super::{Lower, each};
+use crate::{
+    config::istio::{self, UnmatchedPreflights},
+    mesh::{CorsPolicy, HeaderEdits, RetryPolicy, findings::Findings},
+    name::Pattern,
+};
+
+impl Lower<'_> {
+    pub(super) fn retries(&mut self, field: &str, written: &istio::Retries) -> RetryPolicy {
+        retry_policy(field, written, &mut self.findings)
+    }
+
+    pub(super) fn cors(&mut self, field: &str, written: &istio::CorsPolicy) -> CorsPolicy {
+        let plain = written.allow_origin.iter().map(|origin| match &**origin {
+            "*" => Pattern::Prefix(String::new()),
+            origin => Pattern::Exact(origin.into()),
+        });
+        let mut allow_origins: Vec<_> = plain.collect();
+        for (field, origin) in each(&written.allow_origins, &format!("{field}.allowOrigins")) {
+            allow_origins.extend(self.text(&field, Some(origin)));
+        }
+        CorsPolicy {
+            allow_origins,
+            allow_methods: written.allow_methods.clone(),
+            allow_headers: written.allow_headers.clone(),
+            expose_headers: written.expose_headers.clone(),
+            max_age: written.max_age.map(|span| span.0),
+            allow_credentials: written.allow_credentials,
+            forward_unmatched_preflights: written.unmatched_preflights
+                != UnmatchedPreflights::Ignore,
+        }
+    }
+
+    pub(super) fn headers(&mut self, field: &str, written: &istio::Headers) -> HeaderEdits {
+        let mut pairs = |field: String, pairs: &BTreeMap<String, String>| -> Vec<_> {
+            for name in pairs.keys() {
+                if !is_header_name(name.strip_prefix(':').unwrap_or(name)) {
+                    let at = format!("{field}.{name}");
+                    self.findings
+                        .error(&at, format!("{name:?} is no header name"));
+                }
+            }
+            pairs.clone().into_iter().collect()
+        };
+        HeaderEdits {
+            request_set: pairs(format!("{field}.request.set"), &written.request.set),
+            request_add: pairs(format!("{field}.request.add"), &written.request.add),
+            request_remove: written.request.remove.clone(),
+            response_set: pairs(format!("{field}.response.set"), &written.response.set),
+            response_add: pairs(format!("{field}.response.add"), &written.response.add),
+            response_remove: written.response.remove.clone(),
+        }
+    }
+}
+
+/// What a retry policy means, of a route or of the whole mesh.
+pub(in crate::mesh) fn retry_policy(
+    field: &str,
+    written: &istio::Retries,
+    findings: &mut Findings<'_>,
+) -> RetryPolicy {
+    let mut policy = RetryPolicy {
+        attempts: u32::try_from(written.attempts).unwrap_or(0),
+        per_try_timeout: written.per_try_timeout.map(|span| span.0),
+        retry_on: Vec::new(),
+        statuses: Vec::new(),
+        remote_localities: written.retry_remote_localities.unwrap_or(false),
+        ignore_previous_hosts: written.retry_ignore_previous_hosts.unwrap_or(true),
+        backoff: written.backoff.map(|span| span.0),
+    };
+    let conditions = written.retry_on.split(',').map(str::trim);
+    for condition in conditions.filter(|condition| !condition.is_empty()) {
+        match condition.parse::<u16>() {
+            Ok(status) if (100..600).contains(&status) => policy.statuses.push(status),
+            _ if RETRY_CONDITIONS.contains(&condition) => policy.retry_on.push(condition.into()),
+            _ => {
+                let at = format!("{field}.retryOn");
+                findings.error(&at, format!("{condition:?} is no condition or status"));
+                findings.advise(format!("possible are {}", RETRY_CONDITIONS.join(", ")));
+            }
+        }
+    }
+    policy
+}
+
+/// Envoy's conditions (`x-envoy-retry-on` and `x-envoy-retry-grpc-on`).
+const RETRY_CONDITIONS: [&str; 16] = [
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "envoy-ratelimited",
+    "retriable-4xx",
+    "refused-stream",
+    "retriable-status-codes",
+    "retriable-headers",
+    "http3-post-connect-failure",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
+];
+
+/// RFC 9110, section 5.1.
+pub(super) fn is_header_name(name: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(token)
+}
