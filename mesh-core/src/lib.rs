@@ -5,3 +5,4 @@ pub mod dataplane;
 pub mod identity;
 pub mod mesh;
 pub mod name;
+pub mod plan;

@@ -1,0 +1,121 @@
+//! Pieces that listeners are made of.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{names, telemetry, view::View};
+use crate::{
+    dataplane::{
+        ChainMatch, FilterChain, HeaderEdits, HttpConnectionManager, Name, NetworkFilter, Origin,
+        ServerTls, TcpProxy, Terminal, TransportProtocol, WeightedCluster,
+    },
+    mesh::{OutboundMode, WeightedDestination},
+};
+
+/// What an inspector calls requests in clear text.
+pub(super) const CLEAR_TEXT_HTTP: [&str; 2] = ["http/1.1", "h2c"];
+
+/// A chain that takes requests out of connections.
+pub(super) fn http(name: &str, matches: ChainMatch, http: HttpConnectionManager) -> FilterChain {
+    chain(name, matches, Terminal::Http(http))
+}
+
+/// A chain that passes bytes on.
+pub(super) fn tcp(name: &str, matches: ChainMatch, proxy: TcpProxy) -> FilterChain {
+    chain(name, matches, Terminal::Tcp(proxy))
+}
+
+/// The same chain, ending TLS first.
+pub(super) fn within(tls: ServerTls, chain: FilterChain) -> FilterChain {
+    FilterChain {
+        tls: Some(tls),
+        ..chain
+    }
+}
+
+/// The same chain, judging callers first.
+pub(super) fn after(filters: Vec<NetworkFilter>, chain: FilterChain) -> FilterChain {
+    FilterChain { filters, ..chain }
+}
+
+fn chain(name: &str, matches: ChainMatch, terminal: Terminal) -> FilterChain {
+    FilterChain {
+        name: name.into(),
+        matches,
+        tls: None,
+        handshake_timeout: None,
+        filters: Vec::new(),
+        terminal,
+    }
+}
+
+/// Requests in clear text.
+pub(super) fn clear_text_requests() -> ChainMatch {
+    ChainMatch {
+        transport: Some(TransportProtocol::RawBuffer),
+        application_protocols: CLEAR_TEXT_HTTP.map(String::from).into(),
+        ..ChainMatch::default()
+    }
+}
+
+/// Passes bytes on to a cluster.
+pub(super) fn proxy_to(view: &View<'_>, cluster: impl Into<Name>) -> TcpProxy {
+    let name = cluster.into();
+    let whole = WeightedCluster {
+        name: name.clone(),
+        weight: 1,
+        headers: HeaderEdits::default(),
+    };
+    TcpProxy {
+        stat_prefix: name,
+        clusters: vec![whole],
+        idle_timeout: None,
+        access_log: telemetry::access_log(view.options),
+        origin: None,
+    }
+}
+
+/// Passes bytes on as a rule says.
+pub(super) fn proxy_by(
+    view: &View<'_>,
+    destinations: &[WeightedDestination],
+    port: u16,
+    origin: Origin,
+) -> TcpProxy {
+    let clusters: Vec<_> = destinations
+        .iter()
+        .map(|weighted| WeightedCluster {
+            name: view.cluster_of(&weighted.destination, port),
+            weight: weighted.weight,
+            headers: HeaderEdits::default(),
+        })
+        .collect();
+    let stat_prefix = match &clusters[..] {
+        [only] => only.name.clone(),
+        _ => format!("{}.{}", origin.0.name, origin.0.namespace).into(),
+    };
+    TcpProxy {
+        clusters,
+        stat_prefix,
+        origin: Some(origin),
+        ..proxy_to(view, "")
+    }
+}
+
+/// Where connections to addresses nobody declared go.
+pub(super) fn undeclared(view: &View<'_>) -> TcpProxy {
+    proxy_to(
+        view,
+        match view.outbound {
+            OutboundMode::AllowAny => names::PASSTHROUGH,
+            OutboundMode::RegistryOnly => names::BLACK_HOLE,
+        },
+    )
+}
+
+/// Every address of the machine, in the family of the proxy's own.
+pub(super) fn every_address(view: &View<'_>) -> IpAddr {
+    match view.is_ipv6() {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}

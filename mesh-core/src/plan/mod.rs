@@ -1,0 +1,100 @@
+//! The plan: from the resolved mesh to everything one proxy needs, with istiod's names.
+//!
+//! [`plan`] is a pure function: the same mesh and node give the same snapshot, byte for byte. It
+//! knows Istio's semantics and which way traffic flows, so that the proxy need know neither. What
+//! the mesh asks for and a plan cannot honour is returned as a problem, never dropped in silence,
+//! and never in favour of the caller: a policy that cannot be judged denies.
+//!
+//! Reading order: [`plan`] puts a snapshot together; `outbound`, `inbound` and `gateway` make
+//! listeners; `tables` and `rules` make routes; `clusters` and `endpoints` say where they lead;
+//! `access` and `security` say who may.
+
+mod access;
+mod chains;
+mod clusters;
+mod conditions;
+mod endpoints;
+mod hosts;
+mod http;
+mod inbound;
+mod names;
+mod outbound;
+mod policy;
+mod retries;
+mod rules;
+mod secrets;
+mod security;
+mod tables;
+mod telemetry;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::{
+    config::Problem,
+    dataplane::{
+        AccessLogFormat, Fraction, Name, Node, NodeKind, Secret, SecretValue, Snapshot, Tracing,
+    },
+    mesh::Mesh,
+};
+use view::View;
+
+/// What a plan takes from the one who runs the mesh rather than from what users wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanOptions<'a> {
+    /// PEM of the roots that workloads trust, planned as the secret `ROOTCA`. None leaves it to
+    /// proxies to know them.
+    pub roots_pem: Option<&'a str>,
+    /// One line per request and connection to the proxy's own output, in this format.
+    pub access_log: Option<AccessLogFormat>,
+    /// Spans; Istio starts one for 1 % of requests.
+    pub tracing: Option<Tracing>,
+}
+
+impl Default for PlanOptions<'_> {
+    fn default() -> Self {
+        Self {
+            roots_pem: None,
+            access_log: None,
+            tracing: Some(Tracing {
+                random_sampling: Fraction::per_million(10_000),
+            }),
+        }
+    }
+}
+
+/// Plans everything for one proxy, and tells what could not be planned as it was meant.
+///
+/// The version of the snapshot is left empty: it follows from the content, and whoever keeps
+/// snapshots gives it.
+pub fn plan(mesh: &Mesh, node: &Node, options: &PlanOptions<'_>) -> (Snapshot, Vec<Problem>) {
+    let view = View::new(mesh, node, options);
+    let mut problems = Vec::new();
+    let mut snapshot = Snapshot::default();
+    match node.kind {
+        NodeKind::Sidecar => {
+            outbound::plan(&view, &mut snapshot, &mut problems);
+            inbound::plan(&view, &mut snapshot, &mut problems);
+        }
+        NodeKind::Gateway => {}
+    }
+    clusters::plan(&view, &mut snapshot, &mut problems);
+    if let Some(roots) = options.roots_pem {
+        put_roots(&mut snapshot, roots);
+    }
+    problems.sort();
+    problems.dedup();
+    (snapshot, problems)
+}
+
+fn put_roots(snapshot: &mut Snapshot, pem: &str) {
+    let name: Name = "ROOTCA".into();
+    let secret = Secret {
+        name: name.clone(),
+        value: SecretValue::TrustBundle { roots: pem.into() },
+    };
+    snapshot.secrets.insert(name, Arc::new(secret));
+}

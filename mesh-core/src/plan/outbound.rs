@@ -1,0 +1,346 @@
+//! What the workload calls: a listener per port or address of a service, found by the address the
+//! application meant; the listener all its calls are captured by; and the explicit proxy port.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use super::{
+    chains,
+    http::{self, Side},
+    names, tables, telemetry,
+    view::View,
+};
+use crate::{
+    config::Problem,
+    dataplane::{
+        ChainMatch, Direction, FilterChain, Listener, ListenerFilters, Name, Origin, RouteSource,
+        RouteTable, Snapshot, TransportProtocol,
+    },
+    mesh::{self, L4Match, Resolution, Service, ServicePort, TrafficRules},
+    name::{AppProtocol, IpNetwork},
+};
+
+/// Ports the proxy needs itself: no service may be called there at any address.
+const OWN_PORTS: [u16; 4] = [names::OUTBOUND_PORT, names::INBOUND_PORT, 15021, 15090];
+
+/// Plans every outbound listener and its route tables.
+pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
+    let mut calls = Calls::default();
+    for (service, port) in view.ports() {
+        calls.add(view, service, port);
+    }
+    for ((address, port), call) in calls.0 {
+        let table = match &call.requests {
+            Some(Requests::OfPort) => Some(tables::of_port(view, port, problems)),
+            Some(Requests::Of(service)) => Some(tables::of_service(view, service, port, problems)),
+            None => None,
+        };
+        let routes = table.map(|table| put_table(snapshot, table));
+        let listener = call.listener(view, SocketAddr::new(address, port), routes);
+        snapshot.listeners.push(Arc::new(listener));
+    }
+    if let Some(port) = view.node.http_proxy_port {
+        let routes = put_table(snapshot, tables::of_proxy(view, problems));
+        snapshot
+            .listeners
+            .push(Arc::new(proxy_listener(view, port, routes)));
+    }
+    snapshot.listeners.push(Arc::new(virtual_outbound(view)));
+}
+
+fn put_table(snapshot: &mut Snapshot, table: RouteTable) -> Name {
+    let name = table.name.clone();
+    snapshot.routes.insert(name.clone(), Arc::new(table));
+    name
+}
+
+/// What may be called, by address and port; the unspecified address stands for all others.
+#[derive(Default)]
+struct Calls<'a>(BTreeMap<(IpAddr, u16), Call<'a>>);
+
+/// What may be called at one address and port.
+#[derive(Default)]
+struct Call<'a> {
+    /// Requests, if any are routed one by one.
+    requests: Option<Requests<'a>>,
+    /// Connections that are passed on, by what they match.
+    connections: Vec<FilterChain>,
+}
+
+enum Requests<'a> {
+    /// By the table of the port.
+    OfPort,
+    /// By the table of this service's port.
+    Of(&'a Service),
+}
+
+impl<'a> Calls<'a> {
+    fn add(&mut self, view: &View<'_>, service: &'a Service, port: &ServicePort) {
+        let (number, protocol) = (port.port.number, port.port.protocol);
+        let everywhere = chains::every_address(view);
+        if tables::shares_port(service, protocol) {
+            if let Some(call) = self.at(everywhere, number) {
+                call.requests = Some(Requests::OfPort);
+            }
+            if protocol.is_http() {
+                return;
+            }
+        }
+        for address in addresses(view, service, number) {
+            let Some(call) = self.at(address.unwrap_or(everywhere), number) else {
+                continue;
+            };
+            if protocol == AppProtocol::Auto && address.is_some() {
+                call.requests = Some(Requests::Of(service));
+            }
+            for chain in connections(view, service, port, address) {
+                call.add(chain);
+            }
+        }
+    }
+
+    fn at(&mut self, address: IpAddr, port: u16) -> Option<&mut Call<'a>> {
+        let own = address.is_unspecified() && OWN_PORTS.contains(&port);
+        (!own).then(|| self.0.entry((address, port)).or_default())
+    }
+}
+
+impl Call<'_> {
+    /// Of two services that claim the same connections, the first has them.
+    fn add(&mut self, chain: FilterChain) {
+        let known = self
+            .connections
+            .iter()
+            .any(|known| known.matches == chain.matches);
+        if !known {
+            self.connections.push(chain);
+        }
+    }
+
+    fn listener(self, view: &View<'_>, address: SocketAddr, routes: Option<Name>) -> Listener {
+        let mut chains_ = self.connections;
+        let everything = chains_
+            .iter()
+            .position(|chain| chain.matches == ChainMatch::default());
+        let sniffs_http = routes.is_some();
+        let sniffs_tls = chains_
+            .iter()
+            .any(|chain| !chain.matches.server_names.is_empty());
+        // A service of its own address takes whatever is not HTTP; a shared port passes it on.
+        let default = match (everything, sniffs_http, address.ip().is_unspecified()) {
+            (Some(place), true, _) => Some(chains_.remove(place)),
+            (None, _, true) => Some(chains::tcp(
+                "PassthroughFilterChain",
+                ChainMatch::default(),
+                chains::undeclared(view),
+            )),
+            _ => None,
+        };
+        let name = listener_name(address);
+        let stat_prefix = format!("outbound_{name};");
+        let requests = routes.map(|routes| {
+            let routes = RouteSource::Named(routes);
+            let manager = http::connection_manager(view, Side::Outbound, &stat_prefix, routes, &[]);
+            chains::http("", chains::clear_text_requests(), manager)
+        });
+        let detection = view.mesh.defaults().protocol_detection_timeout;
+        Listener {
+            name: name.into(),
+            address,
+            bind_to_port: false,
+            direction: Direction::Outbound,
+            use_original_dst: false,
+            listener_filters: ListenerFilters {
+                tls_inspector: sniffs_tls,
+                http_inspector: sniffs_http,
+                timeout: Some(detection).filter(|wait| sniffs_http && !wait.is_zero()),
+                continue_on_timeout: sniffs_http,
+                ..ListenerFilters::default()
+            },
+            filter_chains: requests.into_iter().chain(chains_).collect(),
+            default_filter_chain: default,
+            access_log: telemetry::refused_log(view.options),
+        }
+    }
+}
+
+/// `0.0.0.0_9080`.
+fn listener_name(address: SocketAddr) -> String {
+    format!("{}_{}", address.ip(), address.port())
+}
+
+/// The addresses a service is called at; none stands for any.
+fn addresses(view: &View<'_>, service: &Service, port: u16) -> Vec<Option<IpAddr>> {
+    if service.resolution == Resolution::Headless {
+        let instances = view.mesh.endpoints().of(service, port).iter();
+        let mut addresses: Vec<_> = instances
+            .filter_map(|instance| match instance.address {
+                mesh::WorkloadAddress::Ip(address) => Some(address),
+                mesh::WorkloadAddress::Dns(_) => None,
+            })
+            .filter(|address| !view.node.addresses.contains(address))
+            .collect();
+        addresses.sort();
+        addresses.dedup();
+        return addresses.into_iter().map(Some).collect();
+    }
+    let mut addresses: Vec<_> = service.addresses.iter().copied().map(Some).collect();
+    if addresses.is_empty() || !service.networks.is_empty() {
+        addresses.push(None);
+    }
+    addresses
+}
+
+/// How connections to a port of a service are passed on: by the rules for its host, else straight
+/// to it.
+fn connections(
+    view: &View<'_>,
+    service: &Service,
+    port: &ServicePort,
+    address: Option<IpAddr>,
+) -> Vec<FilterChain> {
+    let number = port.port.number;
+    let rules = view.mesh.traffic_rules(&service.host, view.sidecar());
+    let mut found = match (rules, port.port.protocol) {
+        (Some(rules), AppProtocol::Tls) => by_server_name(view, rules, number),
+        (Some(rules), _) => by_address(view, rules, number),
+        (None, _) => Vec::new(),
+    };
+    let handled = found
+        .iter()
+        .any(|chain| chain.matches == ChainMatch::default());
+    let named = !found.is_empty() && port.port.protocol == AppProtocol::Tls;
+    if !handled && !named {
+        let cluster = names::outbound(number, "", &service.host);
+        let pool = view.call_policy(service, number, None).pool;
+        let proxy = crate::dataplane::TcpProxy {
+            idle_timeout: pool.and_then(|pool| pool.tcp_idle_timeout),
+            ..chains::proxy_to(view, cluster)
+        };
+        found.push(chains::tcp("", own_match(service, port, address), proxy));
+    }
+    found
+}
+
+/// What tells a service's connections from others of its listener.
+fn own_match(service: &Service, port: &ServicePort, address: Option<IpAddr>) -> ChainMatch {
+    if address.is_some() {
+        return ChainMatch::default();
+    }
+    let by_name = port.port.protocol == AppProtocol::Tls && service.networks.is_empty();
+    ChainMatch {
+        destination_networks: service.networks.clone(),
+        server_names: match by_name && service.host.as_str() != "*" {
+            true => vec![service.host.to_string()],
+            false => Vec::new(),
+        },
+        transport: by_name.then_some(TransportProtocol::Tls),
+        ..ChainMatch::default()
+    }
+}
+
+fn by_server_name(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<FilterChain> {
+    let origin = Origin(rules.reference.clone());
+    let each = rules.tls.iter().flat_map(|rule| {
+        let fitting = rule.matches.iter();
+        let fitting = fitting.filter(|found| applies(view, &found.connection, port));
+        fitting.map(move |found| (rule, found))
+    });
+    each.map(|(rule, found)| {
+        let matches = ChainMatch {
+            destination_networks: found.connection.destinations.clone(),
+            server_names: found.server_names.iter().map(ToString::to_string).collect(),
+            transport: Some(TransportProtocol::Tls),
+            ..ChainMatch::default()
+        };
+        let proxy = chains::proxy_by(view, &rule.destinations, port, origin.clone());
+        chains::tcp("", matches, proxy)
+    })
+    .collect()
+}
+
+fn by_address(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<FilterChain> {
+    let origin = Origin(rules.reference.clone());
+    let mut found: Vec<FilterChain> = Vec::new();
+    for rule in &rules.tcp {
+        let networks: Vec<Vec<IpNetwork>> = match &rule.matches[..] {
+            [] => vec![Vec::new()],
+            matches => {
+                let fitting = matches.iter().filter(|found| applies(view, found, port));
+                fitting.map(|found| found.destinations.clone()).collect()
+            }
+        };
+        for destination_networks in networks {
+            let everything = destination_networks.is_empty();
+            let matches = ChainMatch {
+                destination_networks,
+                ..ChainMatch::default()
+            };
+            let proxy = chains::proxy_by(view, &rule.destinations, port, origin.clone());
+            found.push(chains::tcp("", matches, proxy));
+            if everything {
+                return found;
+            }
+        }
+    }
+    found
+}
+
+fn applies(view: &View<'_>, condition: &L4Match, port: u16) -> bool {
+    let port_fits = condition.port.is_none_or(|wanted| wanted == port);
+    port_fits && condition.client.includes(view.sidecar())
+}
+
+/// Everything the application calls is captured here and handed to the listener of the address it
+/// meant; what no listener is for passes or is refused.
+fn virtual_outbound(view: &View<'_>) -> Listener {
+    let to_itself = ChainMatch {
+        destination_port: Some(names::OUTBOUND_PORT),
+        ..ChainMatch::default()
+    };
+    Listener {
+        name: names::VIRTUAL_OUTBOUND.into(),
+        address: SocketAddr::new(chains::every_address(view), names::OUTBOUND_PORT),
+        bind_to_port: true,
+        direction: Direction::Outbound,
+        use_original_dst: true,
+        listener_filters: ListenerFilters::default(),
+        filter_chains: vec![
+            chains::tcp(
+                "virtualOutbound-blackhole",
+                to_itself,
+                chains::proxy_to(view, names::BLACK_HOLE),
+            ),
+            chains::tcp(
+                "virtualOutbound-catchall-tcp",
+                ChainMatch::default(),
+                chains::undeclared(view),
+            ),
+        ],
+        default_filter_chain: None,
+        access_log: telemetry::refused_log(view.options),
+    }
+}
+
+/// The port an application may use as its HTTP proxy.
+fn proxy_listener(view: &View<'_>, port: u16, routes: Name) -> Listener {
+    let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    let name = listener_name(address);
+    let stat_prefix = format!("outbound_{name};");
+    let routes = RouteSource::Named(routes);
+    let manager = http::connection_manager(view, Side::Outbound, &stat_prefix, routes, &[]);
+    Listener {
+        name: name.into(),
+        address,
+        bind_to_port: true,
+        direction: Direction::Outbound,
+        use_original_dst: false,
+        listener_filters: ListenerFilters::default(),
+        filter_chains: vec![chains::http("", ChainMatch::default(), manager)],
+        default_filter_chain: None,
+        access_log: telemetry::refused_log(view.options),
+    }
+}

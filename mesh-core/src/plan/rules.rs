@@ -1,0 +1,397 @@
+//! What the HTTP rules of a VirtualService become: routes, in the order they were written.
+
+use std::time::Duration;
+
+use super::{names, retries, view::View};
+use crate::{
+    config::{Problem, Severity},
+    dataplane::{
+        ClusterChoice, CorsPolicy, DirectResponse, Fault, FaultAbort, FaultDelay, Forward,
+        Fraction, HashPolicy, HeaderEdits, HeaderMatch, HeaderValue, Mirror, Name, Origin,
+        PathMatch, PathRewrite, PortRedirect, QueryMatch, Redirect, RegexRewrite, Route,
+        RouteAction, RouteMatch, SchemeRedirect, ValueMatch, WeightedCluster,
+    },
+    mesh::{self, HttpAction, HttpMatch, HttpRule, TextCondition, TrafficRules},
+    name::Pattern,
+};
+
+/// For whom rules are planned: the client's side and the port requests come to.
+#[derive(Clone, Copy)]
+pub(super) struct Audience<'a> {
+    /// Who sends.
+    pub(super) client: mesh::Client<'a>,
+    /// The port of the listener, which rules may ask for and destinations inherit.
+    pub(super) port: u16,
+}
+
+/// The routes of a VirtualService for one audience. Rules that are not for it are left out, and
+/// so is everything after a rule that takes every request.
+pub(super) fn routes(
+    view: &View<'_>,
+    rules: &TrafficRules,
+    audience: Audience<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Route> {
+    let mut translation = Translation {
+        view,
+        rules,
+        audience,
+        problems,
+    };
+    let mut routes = Vec::new();
+    for rule in &rules.http {
+        let any = HttpMatch::default();
+        let matches = match &rule.matches[..] {
+            [] => std::slice::from_ref(&any),
+            matches => matches,
+        };
+        for condition in matches {
+            let port_fits = condition.port.is_none_or(|port| port == audience.port);
+            if !port_fits || !condition.client.includes(audience.client) {
+                continue;
+            }
+            routes.push(translation.route(rule, condition));
+            if takes_everything(condition) {
+                return routes;
+            }
+        }
+    }
+    routes
+}
+
+/// Whether a condition that is for this audience holds for all its requests.
+fn takes_everything(condition: &HttpMatch) -> bool {
+    HttpMatch {
+        port: None,
+        client: mesh::ClientMatch::default(),
+        name: String::new(),
+        ..condition.clone()
+    }
+    .is_catch_all()
+}
+
+struct Translation<'a> {
+    view: &'a View<'a>,
+    rules: &'a TrafficRules,
+    audience: Audience<'a>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Translation<'_> {
+    fn route(&mut self, rule: &HttpRule, condition: &HttpMatch) -> Route {
+        let mut headers = header_edits(&rule.headers);
+        let action = match &rule.action {
+            HttpAction::Forward(forward) => {
+                RouteAction::Forward(self.forward(rule, forward, &mut headers))
+            }
+            HttpAction::Redirect(redirect) => RouteAction::Redirect(self.redirect(redirect)),
+            HttpAction::Respond(response) => RouteAction::Respond(DirectResponse {
+                status: response.status,
+                body: response.body.clone(),
+            }),
+        };
+        let matches = route_match(condition);
+        Route {
+            name: route_name(&rule.name, &condition.name),
+            operation: Some(self.operation(&matches.path, &action)),
+            matches,
+            action,
+            headers,
+            fault: rule.fault.as_ref().map(fault),
+            cors: rule.cors.as_ref().map(cors),
+            origin: Some(Origin(self.rules.reference.clone())),
+        }
+    }
+
+    /// What traces call the operation: the one service it leads to, or the VirtualService.
+    fn operation(&self, path: &PathMatch, action: &RouteAction) -> Name {
+        let path = match path {
+            PathMatch::Exact(path) | PathMatch::Regex(path) => path.clone(),
+            PathMatch::Prefix(prefix) => format!("{prefix}*"),
+            PathMatch::PathSeparatedPrefix(_) | PathMatch::Connect => "/*".into(),
+        };
+        let destination = match action {
+            RouteAction::Forward(Forward {
+                cluster: ClusterChoice::Single(name),
+                ..
+            }) => names::host_and_port(name),
+            _ => None,
+        };
+        let place = destination.map_or_else(
+            || format!("{}:{}", self.rules.reference.name, self.audience.port),
+            |(host, port)| format!("{host}:{port}"),
+        );
+        format!("{place}{path}").into()
+    }
+
+    fn forward(
+        &mut self,
+        rule: &HttpRule,
+        forward: &mesh::Forward,
+        headers: &mut HeaderEdits,
+    ) -> Forward {
+        let mut host = take_host(headers);
+        let cluster = match &forward.destinations[..] {
+            [lone] => {
+                let mut own = header_edits(&lone.headers);
+                host = take_host(&mut own).or(host);
+                append(headers, own);
+                ClusterChoice::Single(self.cluster(&lone.destination))
+            }
+            several => ClusterChoice::Weighted(
+                several
+                    .iter()
+                    .map(|weighted| self.weighted(weighted))
+                    .collect(),
+            ),
+        };
+        let hash = self.hash(rule, forward);
+        let retry = match &forward.retries {
+            None => retries::default_policy(self.view),
+            Some(policy) => {
+                if policy.remote_localities {
+                    let field = format!("{}.retries.retryRemoteLocalities", rule.field);
+                    self.warn(
+                        &field,
+                        "is not honoured yet: retries stay in the chosen locality",
+                    );
+                }
+                retries::policy(policy)
+            }
+        };
+        let keeps_to_one = !hash.is_empty();
+        Forward {
+            cluster,
+            timeout: forward.timeout,
+            idle_timeout: None,
+            max_grpc_timeout: Some(forward.timeout.unwrap_or(Duration::ZERO)),
+            retry: retry.map(|policy| retries::with_affinity(policy, keeps_to_one)),
+            path: forward.path.as_ref().map(path_rewrite),
+            host: forward.host.clone().or(host),
+            append_forwarded_host: false,
+            mirrors: forward
+                .mirrors
+                .iter()
+                .map(|mirror| Mirror {
+                    cluster: self.cluster(&mirror.destination),
+                    share: share(mirror.share),
+                })
+                .collect(),
+            hash,
+            missing_cluster_status: Some(503),
+        }
+    }
+
+    fn weighted(&mut self, weighted: &mesh::WeightedDestination) -> WeightedCluster {
+        let mut headers = header_edits(&weighted.headers);
+        if take_host(&mut headers).is_some() {
+            let field = format!("{}.headers.request.set", weighted.field);
+            self.warn(
+                &field,
+                "another host for one of several destinations is not honoured yet",
+            );
+        }
+        WeightedCluster {
+            name: self.cluster(&weighted.destination),
+            weight: weighted.weight,
+            headers,
+        }
+    }
+
+    fn cluster(&self, destination: &mesh::Destination) -> Name {
+        self.view.cluster_of(destination, self.audience.port)
+    }
+
+    /// What keeps requests on one instance: what the first destination's policy says.
+    fn hash(&self, _rule: &HttpRule, forward: &mesh::Forward) -> Vec<HashPolicy> {
+        forward
+            .destinations
+            .iter()
+            .flat_map(|weighted| self.view.hash_of(&weighted.destination, self.audience.port))
+            .fold(Vec::new(), |mut all, policy| {
+                if !all.contains(&policy) {
+                    all.push(policy);
+                }
+                all
+            })
+    }
+
+    fn redirect(&self, redirect: &mesh::Redirect) -> Redirect {
+        let path = redirect.path.clone().map(PathRewrite::Full);
+        Redirect {
+            status: redirect.status,
+            scheme: redirect
+                .scheme
+                .clone()
+                .map_or(SchemeRedirect::Keep, SchemeRedirect::To),
+            host: redirect.authority.clone(),
+            port: match redirect.port {
+                Some(mesh::RedirectPort::Number(port)) => Some(PortRedirect::To(port)),
+                Some(mesh::RedirectPort::Request) => Some(PortRedirect::To(self.audience.port)),
+                Some(mesh::RedirectPort::ProtocolDefault) | None => None,
+            },
+            path: path.or_else(|| redirect.prefix.clone().map(PathRewrite::Prefix)),
+            strip_query: false,
+        }
+    }
+
+    fn warn(&mut self, field: &str, reason: &str) {
+        let problem = Problem::new(Severity::Warning, self.rules.source.clone(), reason)
+            .of(self.rules.reference.clone())
+            .at(field);
+        self.problems.push(problem);
+    }
+}
+
+/// `<rule>`, or `<rule>.<match>` where the match has a name.
+fn route_name(rule: &str, condition: &str) -> Name {
+    match condition {
+        "" => rule.into(),
+        condition => format!("{rule}.{condition}").into(),
+    }
+}
+
+fn route_match(condition: &HttpMatch) -> RouteMatch {
+    let path = condition.path.as_ref().map(|path| match &path.pattern {
+        Pattern::Exact(text) => PathMatch::Exact(text.clone()),
+        Pattern::Prefix(text) => PathMatch::Prefix(text.clone()),
+        Pattern::Regex(text) => PathMatch::Regex(text.clone()),
+        Pattern::Suffix(text) => PathMatch::Regex(format!(".*{}", regex::escape(text))),
+        Pattern::Contains(text) => PathMatch::Regex(format!(".*{}.*", regex::escape(text))),
+    });
+    let with = condition.headers.iter().map(|header| HeaderMatch {
+        name: header.name.clone(),
+        value: value_match(&header.value),
+        invert: false,
+        missing_is_empty: false,
+    });
+    let without = condition.without_headers.iter().map(|header| HeaderMatch {
+        name: header.name.clone(),
+        value: value_match(&header.value),
+        invert: true,
+        // Present is asked of the header itself; a text must also miss where there is no header.
+        missing_is_empty: matches!(header.value, TextCondition::Is(_)),
+    });
+    let pseudo = [
+        (":method", &condition.method),
+        (":authority", &condition.authority),
+        (":scheme", &condition.scheme),
+    ];
+    let pseudo = pseudo.into_iter().filter_map(|(name, pattern)| {
+        Some(HeaderMatch {
+            name: name.into(),
+            value: text(pattern.clone()?),
+            invert: false,
+            missing_is_empty: false,
+        })
+    });
+    RouteMatch {
+        path: path.unwrap_or_default(),
+        ignore_case: condition.path.as_ref().is_some_and(|path| path.ignore_case),
+        headers: with.chain(without).chain(pseudo).collect(),
+        query: condition
+            .query
+            .iter()
+            .map(|query| QueryMatch {
+                name: query.name.clone(),
+                value: value_match(&query.value),
+            })
+            .collect(),
+        fraction: None,
+        grpc: false,
+    }
+}
+
+fn value_match(value: &TextCondition) -> ValueMatch {
+    match value {
+        TextCondition::Present => ValueMatch::Present,
+        TextCondition::Is(pattern) => text(pattern.clone()),
+    }
+}
+
+fn text(pattern: Pattern) -> ValueMatch {
+    ValueMatch::Text {
+        pattern,
+        ignore_case: false,
+    }
+}
+
+fn path_rewrite(path: &mesh::PathRewrite) -> PathRewrite {
+    match path {
+        mesh::PathRewrite::Matched(text) => PathRewrite::Prefix(text.clone()),
+        mesh::PathRewrite::Regex {
+            pattern,
+            substitution,
+        } => PathRewrite::Regex(RegexRewrite {
+            pattern: pattern.clone(),
+            substitution: substitution.clone(),
+        }),
+    }
+}
+
+fn fault(fault: &mesh::Fault) -> Fault {
+    Fault {
+        delay: fault.delay.map(|delay| FaultDelay {
+            duration: delay.duration,
+            share: share(delay.share),
+        }),
+        abort: fault.abort.map(|abort| FaultAbort {
+            http_status: abort.http_status,
+            grpc_status: abort.grpc_status,
+            share: share(abort.share),
+        }),
+    }
+}
+
+fn cors(cors: &mesh::CorsPolicy) -> CorsPolicy {
+    CorsPolicy {
+        allow_origins: cors.allow_origins.clone(),
+        allow_methods: cors.allow_methods.clone(),
+        allow_headers: cors.allow_headers.clone(),
+        expose_headers: cors.expose_headers.clone(),
+        max_age: cors.max_age,
+        allow_credentials: cors.allow_credentials,
+        forward_unmatched_preflights: cors.forward_unmatched_preflights,
+    }
+}
+
+fn share(share: mesh::PerMillion) -> Fraction {
+    Fraction::per_million(share.parts())
+}
+
+fn header_edits(edits: &mesh::HeaderEdits) -> HeaderEdits {
+    let values = |pairs: &[(String, String)]| -> Vec<HeaderValue> {
+        let each = pairs.iter().map(|(name, value)| HeaderValue {
+            name: name.to_ascii_lowercase(),
+            value: value.clone(),
+        });
+        each.collect()
+    };
+    let names = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    HeaderEdits {
+        request_set: values(&edits.request_set),
+        request_add: values(&edits.request_add),
+        request_remove: names(&edits.request_remove),
+        response_set: values(&edits.response_set),
+        response_add: values(&edits.response_add),
+        response_remove: names(&edits.response_remove),
+    }
+}
+
+/// Setting `host` or `:authority` rewrites the host, as in Istio.
+fn take_host(edits: &mut HeaderEdits) -> Option<String> {
+    let is_host = |header: &HeaderValue| matches!(&*header.name, "host" | ":authority");
+    let place = edits.request_set.iter().position(is_host)?;
+    let host = edits.request_set.remove(place).value;
+    edits.request_set.retain(|header| !is_host(header));
+    Some(host)
+}
+
+fn append(edits: &mut HeaderEdits, more: HeaderEdits) {
+    edits.request_set.extend(more.request_set);
+    edits.request_add.extend(more.request_add);
+    edits.request_remove.extend(more.request_remove);
+    edits.response_set.extend(more.response_set);
+    edits.response_add.extend(more.response_add);
+    edits.response_remove.extend(more.response_remove);
+}

@@ -1,0 +1,147 @@
+use std::{net::IpAddr, sync::Arc};
+
+use super::{PlanOptions, names, policy};
+use crate::{
+    dataplane::{HashPolicy, Name, Node, NodeKind},
+    mesh::{
+        CallPolicy, Client, Destination, DestinationPolicy, Mesh, OutboundMode, Resolution,
+        RetryPolicy, Service, ServicePort,
+    },
+    name::{AppProtocol, Host},
+};
+
+/// The mesh as one proxy sees it.
+pub(super) struct View<'a> {
+    pub(super) mesh: &'a Mesh,
+    pub(super) node: &'a Node,
+    pub(super) options: &'a PlanOptions<'a>,
+    /// What becomes of calls to hosts nobody declared.
+    pub(super) outbound: OutboundMode,
+    /// The services it may call, by host.
+    services: Vec<&'a Arc<Service>>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(mesh: &'a Mesh, node: &'a Node, options: &'a PlanOptions<'a>) -> Self {
+        let scope = mesh.scope(&node.namespace, &node.labels);
+        // A Sidecar is about workloads: an edge sees everything that is exported to it.
+        let limited = node.kind == NodeKind::Sidecar;
+        let mut services: Vec<_> = mesh
+            .services_visible_to(&node.namespace)
+            .filter(|service| !limited || scope.sees(service))
+            .collect();
+        services.sort_by(|a, b| a.host.as_str().cmp(b.host.as_str()));
+        Self {
+            mesh,
+            node,
+            options,
+            outbound: scope.outbound,
+            services,
+        }
+    }
+
+    /// The services it may call, by host. Other names for a service are not among them.
+    pub(super) fn services(&self) -> impl Iterator<Item = &'a Arc<Service>> {
+        let all = self.services.iter().copied();
+        all.filter(|service| !matches!(service.resolution, Resolution::Alias(_)))
+    }
+
+    /// Their ports that the mesh carries.
+    pub(super) fn ports(&self) -> impl Iterator<Item = (&'a Arc<Service>, &'a ServicePort)> {
+        self.services().flat_map(|service| {
+            let carried = |port: &&ServicePort| port.port.protocol != AppProtocol::Udp;
+            let ports = service.ports.iter().filter(carried);
+            ports.map(move |port| (service, port))
+        })
+    }
+
+    /// Services that are only other names for this one.
+    pub(super) fn aliases(&self, service: &'a Service) -> impl Iterator<Item = &'a Arc<Service>> {
+        let all = self.services.iter().copied();
+        all.filter(|other| match &other.resolution {
+            Resolution::Alias(host) => *host == service.host,
+            _ => false,
+        })
+    }
+
+    /// The service of this host, if it may be called.
+    pub(super) fn service(&self, host: &Host) -> Option<&'a Arc<Service>> {
+        let place = self
+            .services
+            .binary_search_by(|service| service.host.as_str().cmp(host.as_str()));
+        place.ok().map(|place| self.services[place])
+    }
+
+    /// The workload's own proxy as a client of rules.
+    pub(super) fn sidecar(&self) -> Client<'a> {
+        Client::Sidecar {
+            namespace: &self.node.namespace,
+            labels: &self.node.labels,
+        }
+    }
+
+    /// The proxy's main address is of IPv6.
+    pub(super) fn is_ipv6(&self) -> bool {
+        self.node.addresses.first().is_some_and(IpAddr::is_ipv6)
+    }
+
+    /// What the mesh does with routes that do not say when to try again.
+    pub(super) fn default_retries(&self) -> Option<&'a RetryPolicy> {
+        self.mesh.defaults().retries.as_ref()
+    }
+
+    /// The rule in effect on how a service is called.
+    pub(super) fn destination_policy(&self, service: &Service) -> Option<&'a DestinationPolicy> {
+        let Node {
+            namespace, labels, ..
+        } = self.node;
+        self.mesh
+            .destination_policy(service, namespace, labels)
+            .map(|policy| &**policy)
+    }
+
+    /// How a port of a service, or of a subset of it, is called.
+    pub(super) fn call_policy(
+        &self,
+        service: &Service,
+        port: u16,
+        subset: Option<&str>,
+    ) -> CallPolicy {
+        self.destination_policy(service)
+            .map(|policy| policy.policy(port, subset))
+            .unwrap_or_default()
+    }
+
+    /// The cluster of a destination, for requests that came to `listener_port`. It may not exist:
+    /// then the request is answered with a 503 that says so.
+    pub(super) fn cluster_of(&self, destination: &Destination, listener_port: u16) -> Name {
+        let port = self.port_of(destination, listener_port);
+        let subset = destination.subset.as_deref().unwrap_or_default();
+        names::outbound(port, subset, &destination.host)
+    }
+
+    /// What keeps requests for a destination on one instance.
+    pub(super) fn hash_of(
+        &self,
+        destination: &Destination,
+        listener_port: u16,
+    ) -> Option<HashPolicy> {
+        let service = self.service(&destination.host)?;
+        let port = self.port_of(destination, listener_port);
+        let policy = self.call_policy(service, port, destination.subset.as_deref());
+        policy::hash_policy(policy.balancing.as_ref()?)
+    }
+
+    /// The port said, else the only one there is, else the one the request came to.
+    fn port_of(&self, destination: &Destination, listener_port: u16) -> u16 {
+        destination.port.unwrap_or_else(|| {
+            match self
+                .service(&destination.host)
+                .map(|service| &*service.ports)
+            {
+                Some([only]) => only.port.number,
+                _ => listener_port,
+            }
+        })
+    }
+}
