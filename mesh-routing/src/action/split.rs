@@ -55,9 +55,18 @@ impl Split {
         }))
     }
 
-    /// The cluster for a request: each of a split in exact proportion to its weight over all seeds.
-    /// None if a header should name it and does not.
-    pub fn choose<'a>(&'a self, head: &RequestHead<'a>, seed: u64) -> Option<Destination<'a>> {
+    /// Prepares the choice of a connection that carries no requests we know of.
+    pub fn for_connections(clusters: &[WeightedCluster]) -> Result<Self, CompileError> {
+        compile_weighted(clusters).map(Self)
+    }
+
+    /// The cluster for a request, or for a connection, which has no head: each of a split in exact
+    /// proportion to its weight over all seeds. None if a header should name it and does not.
+    pub fn choose<'a>(
+        &'a self,
+        head: Option<&RequestHead<'a>>,
+        seed: u64,
+    ) -> Option<Destination<'a>> {
         match &self.0 {
             Kind::Single(name) => Some(Destination {
                 cluster: name,
@@ -74,7 +83,7 @@ impl Split {
                 })
             }
             Kind::Header(name) => Some(Destination {
-                cluster: head.headers.get(name)?.to_str().ok()?,
+                cluster: head?.headers.get(name)?.to_str().ok()?,
                 index: 0,
                 headers: None,
             }),
@@ -136,21 +145,12 @@ mod tests {
                 weight,
                 headers: Default::default(),
             })
-            .collect();
-        let split = Split::compile(&ClusterChoice::Weighted(clusters)).unwrap();
-        let (method, headers) = (http::Method::GET, http::HeaderMap::new());
-        let head = RequestHead {
-            method: &method,
-            path: "/",
-            query: None,
-            authority: "a",
-            scheme: "http",
-            headers: &headers,
-        };
+            .collect::<Vec<_>>();
+        let split = Split::for_connections(&clusters).unwrap();
         let n = 20_000;
         let mut seen = vec![0_u32; weights.len()];
         for seed in 0..n {
-            let destination = split.choose(&head, seed).unwrap();
+            let destination = split.choose(None, seed).unwrap();
             assert_eq!(destination.cluster, destination.index.to_string());
             seen[destination.index] += 1;
         }

@@ -15,21 +15,24 @@ use super::{Balancer, EndpointIndex};
 #[derive(Debug)]
 pub struct Loads {
     endpoints: Box<[Arc<EndpointLoad>]>,
+    /// How many are ejected, so that nobody looks for them while there are none.
+    ejected: Arc<AtomicU32>,
     turns: Box<[AtomicU32]>,
 }
 
 /// What one worker knows about one instance. Kept while requests are under way, also when the set
 /// of instances changes meanwhile.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EndpointLoad {
     in_flight: AtomicU32,
     ejected: AtomicBool,
+    ejected_of_all: Arc<AtomicU32>,
 }
 
 impl Loads {
     /// For a balancer whose instances have done nothing yet.
     pub fn new(balancer: &Balancer) -> Self {
-        Self::build(balancer, |_| None)
+        Self::build(balancer, Arc::default(), |_| None)
     }
 
     /// For a balancer that takes the place of another: instances with the same address keep what is
@@ -40,20 +43,24 @@ impl Loads {
             .map(|(_, endpoint)| &endpoint.address)
             .zip(&loads.endpoints)
             .collect();
-        Self::build(balancer, |address| {
+        Self::build(balancer, Arc::clone(&loads.ejected), |address| {
             known.get(address).map(|load| Arc::clone(load))
         })
     }
 
     fn build(
         balancer: &Balancer,
+        ejected: Arc<AtomicU32>,
         known: impl Fn(&EndpointAddress) -> Option<Arc<EndpointLoad>>,
     ) -> Self {
         Self {
             endpoints: balancer
                 .endpoints()
-                .map(|(_, endpoint)| known(&endpoint.address).unwrap_or_default())
+                .map(|(_, endpoint)| {
+                    known(&endpoint.address).unwrap_or_else(|| EndpointLoad::new(&ejected))
+                })
                 .collect(),
+            ejected,
             turns: balancer
                 .set
                 .localities
@@ -72,6 +79,10 @@ impl Loads {
         self.endpoint(index).map_or(0, |load| load.in_flight())
     }
 
+    pub(super) fn any_ejected(&self) -> bool {
+        self.ejected.load(Relaxed) > 0
+    }
+
     pub(super) fn is_ejected(&self, index: EndpointIndex) -> bool {
         self.endpoint(index).is_some_and(|load| load.is_ejected())
     }
@@ -85,6 +96,14 @@ impl Loads {
 }
 
 impl EndpointLoad {
+    fn new(ejected_of_all: &Arc<AtomicU32>) -> Arc<Self> {
+        Arc::new(Self {
+            in_flight: AtomicU32::new(0),
+            ejected: AtomicBool::new(false),
+            ejected_of_all: Arc::clone(ejected_of_all),
+        })
+    }
+
     /// A request sets out.
     pub fn begin(&self) {
         self.in_flight.fetch_add(1, Relaxed);
@@ -102,11 +121,21 @@ impl EndpointLoad {
 
     /// Leaves the instance out, or takes it in again, as outlier detection says.
     pub fn set_ejected(&self, ejected: bool) {
-        self.ejected.store(ejected, Relaxed);
+        match (self.ejected.swap(ejected, Relaxed), ejected) {
+            (false, true) => _ = self.ejected_of_all.fetch_add(1, Relaxed),
+            (true, false) => _ = self.ejected_of_all.fetch_sub(1, Relaxed),
+            _ => {}
+        }
     }
 
     /// Whether the instance is left out.
     pub fn is_ejected(&self) -> bool {
         self.ejected.load(Relaxed)
+    }
+}
+
+impl Drop for EndpointLoad {
+    fn drop(&mut self) {
+        self.set_ejected(false);
     }
 }

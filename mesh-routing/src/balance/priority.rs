@@ -20,6 +20,8 @@ pub(super) struct Priority {
     /// All of them, for panic.
     pub(super) all: Crowd,
     pub(super) table: Option<Table>,
+    healthy_count: u64,
+    count: u64,
 }
 
 /// Instances by locality. Localities keep their positions, whoever is in them.
@@ -60,19 +62,31 @@ impl Priority {
         }
         levels
             .into_values()
-            .map(|groups| Self {
-                healthy: Crowd::compile(&groups, is_healthy),
-                all: Crowd::compile(&groups, |_| true),
-                table: Table::compile(&groups, policy),
-            })
+            .map(|groups| Self::of(&groups, policy))
             .collect()
+    }
+
+    fn of(groups: &[Group<'_>], policy: Policy) -> Self {
+        let healthy = Crowd::compile(groups, is_healthy);
+        let all = Crowd::compile(groups, |_| true);
+        Self {
+            table: Table::compile(groups, policy),
+            healthy_count: healthy.indices().count() as u64,
+            count: all.indices().count() as u64,
+            healthy,
+            all,
+        }
     }
 
     /// How many instances are healthy and not ejected, and how many there are.
     fn count(&self, loads: &Loads) -> (u64, u64) {
-        let healthy = self.healthy.indices();
-        let healthy = healthy.filter(|index| !loads.is_ejected(*index)).count();
-        (healthy as u64, self.all.indices().count() as u64)
+        let ejected = if loads.any_ejected() {
+            let ejected = |index: &EndpointIndex| loads.is_ejected(*index);
+            self.healthy.indices().filter(ejected).count() as u64
+        } else {
+            0
+        };
+        (self.healthy_count - ejected, self.count)
     }
 
     fn health_percent(&self, loads: &Loads) -> u64 {

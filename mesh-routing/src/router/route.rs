@@ -113,7 +113,7 @@ impl Route {
 impl Forward {
     /// The cluster a request goes to; none where a header should name it and is missing.
     pub fn destination<'a>(&'a self, head: &RequestHead<'a>, seed: u64) -> Option<Destination<'a>> {
-        self.split.choose(head, seed)
+        self.split.choose(Some(head), seed)
     }
 
     fn compile(forward: &dataplane::Forward) -> Result<Self, CompileError> {

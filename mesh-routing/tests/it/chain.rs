@@ -167,9 +167,12 @@ fn refusals() {
     assert_eq!(error.field, "filter_chains[0].matches.server_names[0]");
 }
 
+/// How specific a condition of a chain is that holds; none if it does not.
+type Step<'a> = &'a dyn Fn(&ChainMatch) -> Option<usize>;
+
 /// Narrows step by step: of the chains left, those with the most specific condition that holds stay.
 fn reference(listener: &Listener, connection: &ConnectionFacts<'_>) -> Option<ChainRef> {
-    let steps: [&dyn Fn(&ChainMatch) -> Option<usize>; 8] = [
+    let steps: [Step<'_>; 8] = [
         &|m| match m.destination_port {
             Some(port) => (port == connection.destination.port()).then_some(1),
             None => Some(0),

@@ -1,5 +1,7 @@
 //! Cases as data, and the fast deciders against slow ones.
 
+#![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
+
 mod access;
 mod actions;
 mod balance;

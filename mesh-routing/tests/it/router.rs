@@ -161,7 +161,11 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
             let content = grpc.then(|| ("content-type".to_owned(), "application/grpc".to_owned()));
             Request {
                 method: method.into(),
-                path: query.map_or(path.clone(), |query| format!("{path}?{query}")),
+                path: [Some(path), query]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+                    .join("?"),
                 host,
                 scheme: "http".into(),
                 headers: x.into_iter().chain(y).chain(content).collect(),
