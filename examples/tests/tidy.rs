@@ -242,6 +242,28 @@ fn introduction(folder: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_map_shows_what_is_there() {
+    const MAP: &str = "ARCHITECTURE.md";
+    let lines = HOUSE.text(MAP).lines().enumerate();
+    hold(lines.flat_map(|(number, line)| {
+        let gone = places(line).filter(|(_, place)| !HOUSE.has(place));
+        gone.map(move |(name, _)| format!("{MAP}:{}: {name} is gone", number + 1))
+    }));
+}
+
+/// The files and folders that a line of prose names, and their paths from the root.
+fn places(line: &str) -> impl Iterator<Item = (&str, String)> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    quoted.filter_map(|name| {
+        let (first, rest) = name.split_once('/')?;
+        match words(ban::LIBRARIES).any(|library| library == first) {
+            true => Some((name, format!("{first}/src/{rest}"))),
+            false => (first == "examples").then(|| (name, name.to_owned())),
+        }
+    })
+}
+
+#[test]
 fn the_desk_is_not_described() {
     let texts = HOUSE.texts.iter();
     let texts = texts.filter(|(path, _)| !MAY_NAME.contains(&&**path));
@@ -362,4 +384,12 @@ fn words_are_noticed_whole() {
     check(".unwrap(", "x.unwrap_or(y)", 0);
     check("/work/", "cd /work/x", 1);
     check("/work/", "net/work/x ./work/x", 0);
+}
+
+#[test]
+fn places_on_the_map_are_found() {
+    let line =
+        "see `mesh-core/plan/mod.rs`, `src/`, `examples/tests` and `Origin` in mesh-tls/x.rs";
+    let found: Vec<_> = places(line).map(|(_, place)| place).collect();
+    assert_eq!(found, ["mesh-core/src/plan/mod.rs", "examples/tests"]);
 }

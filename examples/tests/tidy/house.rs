@@ -80,6 +80,11 @@ impl House {
             .filter(|source| !self.only_tests.contains(&source.path))
     }
 
+    /// Whether there is such a file or folder.
+    pub(crate) fn has(&self, place: &str) -> bool {
+        self.texts.iter().any(|(path, _)| is_below(path, place))
+    }
+
     /// The text of one file, empty if there is none.
     pub(crate) fn text(&self, path: &str) -> &str {
         self.texts
