@@ -202,7 +202,9 @@ pub struct ServiceRef {
 }
 
 impl Cluster {
-    /// Envoy's and Istio's limit on opening a connection.
+    /// Envoy's limit on keeping a connection that carries nothing.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+    /// Istio's limit on opening a connection.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
     /// A cluster with Istio's defaults.

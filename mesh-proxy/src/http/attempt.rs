@@ -1,0 +1,312 @@
+//! Sending a request on: choose, connect, send, judge, and perhaps once more.
+
+use std::{future::Future, rc::Rc, time::Duration};
+
+use http::{Response, request::Parts};
+use hyper::body::Incoming;
+use mesh_core::dataplane::{EndpointAddress, RouteAction};
+use mesh_routing::{
+    Dice, Matched,
+    resilience::{Deadlines, Outcome, ResetKind, RetryPolicy, RetryVerdict},
+    router::Forward,
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    body::{ProxyBody, RequestBody},
+    exchange::{Answer, Exchange},
+    failure::{Failure, ResponseFlags},
+    finish::Sent,
+    grpc, mirror,
+    outgoing::{Outgoing, finish_response},
+    server::HttpConnection,
+    upgrade::Upgrade,
+};
+use crate::{
+    telemetry::{RequestRecord, Side, UpstreamRecord},
+    upstream::{Choice, Connecting, HostKey, Lease, Picked, Upstream},
+};
+
+/// What stays the same for every attempt of a request.
+struct Attempts<'a> {
+    connection: &'a Rc<HttpConnection>,
+    outgoing: Outgoing<'a>,
+    upstream: Rc<Upstream>,
+    body: RequestBody,
+    retry: Option<&'a RetryPolicy>,
+    hash: Option<u64>,
+    named: Option<EndpointAddress>,
+    deadline: Option<Instant>,
+    per_try: Option<Duration>,
+    seed: u64,
+}
+
+/// An attempt that got as far as an instance.
+struct Reached {
+    picked: Picked,
+    lease: Lease,
+    response: Response<Incoming>,
+}
+
+/// Sends a request to the cluster its route wants.
+pub(super) async fn forward(
+    exchange: &mut Exchange<'_>,
+    matched: &Matched<'_>,
+    forward: &Forward,
+    body: Incoming,
+) -> Result<Answer, Failure> {
+    let RouteAction::Forward(planned) = &matched.planned.action else {
+        return Err(Failure::NoRoute);
+    };
+    let Exchange {
+        connection,
+        chain,
+        head,
+        seed,
+        record,
+        upgrade,
+        ..
+    } = exchange;
+    let (connection, seed) = (*connection, *seed);
+    let view = connection.view_of(head);
+    let missing = Failure::NoCluster {
+        status: planned.missing_cluster_status.unwrap_or(503),
+    };
+    let destination = forward
+        .destination(&view, seed)
+        .ok_or_else(|| missing.clone())?;
+    let Some(upstream) = chain.view.upstream(destination.cluster) else {
+        record.upstream = Some(UpstreamRecord::unknown(destination.cluster));
+        return Err(missing);
+    };
+    record.upstream = Some(UpstreamRecord::of(upstream));
+    let hash = forward
+        .hash
+        .hash(&view, connection.record.remote.ip(), seed);
+    let deadlines = Deadlines::of(planned, &head.headers, record.side == Side::Source);
+    let attempts = Attempts {
+        outgoing: Outgoing {
+            connection,
+            matched,
+            forward,
+            destination,
+            head,
+            keeps_upgrade: upgrade.is_some(),
+            expected: deadlines.per_try.or(deadlines.request),
+        },
+        connection,
+        upstream: Rc::clone(upstream),
+        body: RequestBody::new(body, forward.retry.is_some() || !forward.mirrors.is_empty()),
+        retry: forward.retry.as_ref(),
+        hash: hash.hash,
+        named: named_by_caller(connection, head),
+        deadline: deadlines.request.map(|limit| Instant::now() + limit),
+        per_try: deadlines.per_try,
+        seed,
+    };
+    for cluster in forward.mirrors.choose(seed) {
+        mirror::send_copy(&attempts.outgoing, chain, cluster, &attempts.body);
+    }
+    let reached = attempts.run(record).await?;
+    let mut answer = attempts.answer(reached, record, upgrade.take());
+    if let Some(cookie) = hash.set_cookie {
+        answer
+            .response
+            .headers_mut()
+            .append(http::header::SET_COOKIE, cookie);
+    }
+    Ok(answer)
+}
+
+impl Attempts<'_> {
+    /// Tries until an answer may be passed on or nothing is left to try.
+    async fn run(&self, record: &mut RequestRecord) -> Result<Reached, Failure> {
+        let mut failed_hosts = Vec::new();
+        loop {
+            record.attempts += 1;
+            let tried = self.attempt(&failed_hosts, record).await;
+            let outcome = outcome_of(&tried);
+            let Some(wait) = self.retry_after(outcome, record) else {
+                return tried.map_err(|failed| failed.failure);
+            };
+            let host = match tried {
+                Ok(reached) => Some(reached.picked.host.key.clone()),
+                Err(failed) => failed.host,
+            };
+            failed_hosts.extend(host);
+            if self.within_deadline(sleep(wait)).await.is_none() {
+                return Err(Failure::Timeout);
+            }
+        }
+    }
+
+    /// How long to wait for another attempt; none if this one decides.
+    fn retry_after(&self, outcome: Outcome, record: &mut RequestRecord) -> Option<Duration> {
+        let policy = self.retry?;
+        match policy.judge(&outcome, record.attempts, self.seed) {
+            RetryVerdict::After(wait) if self.body.can_replay() => Some(wait),
+            RetryVerdict::After(_) => None,
+            RetryVerdict::Stop => {
+                let used_up = record.attempts > 1 && record.attempts > policy.num_retries();
+                if used_up && matches!(policy.judge(&outcome, 1, self.seed), RetryVerdict::After(_))
+                {
+                    record.flags.insert(ResponseFlags::RETRY_LIMIT);
+                }
+                None
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        failed_hosts: &[HostKey],
+        record: &mut RequestRecord,
+    ) -> Result<Reached, Failed> {
+        let avoid = match self.retry {
+            Some(policy) if policy.avoid_previous_hosts => failed_hosts,
+            _ => &[],
+        };
+        let choice = Choice {
+            hash: self.hash,
+            avoid,
+            named: self.named.clone(),
+        };
+        let mut dice = Dice::new(self.seed ^ u64::from(record.attempts));
+        let picked = self.upstream.pick(&choice, &mut dice)?;
+        record.reached(&picked.host);
+        let host = Some(picked.host.key.clone());
+        let sending = self.send(picked, record);
+        let limit = self.per_try.map(|limit| Instant::now() + limit);
+        let tried = match limit {
+            None => self
+                .within_deadline(sending)
+                .await
+                .unwrap_or(Err(Failure::Timeout)),
+            Some(limit) => match self.within_deadline(timeout_at(limit, sending)).await {
+                None => Err(Failure::Timeout),
+                Some(Err(_)) => Err(Failure::PerTryTimeout),
+                Some(Ok(tried)) => tried,
+            },
+        };
+        tried.map_err(|failure| Failed { failure, host })
+    }
+
+    /// Sends the request on a connection of the instance. A kept connection that turns out to be
+    /// closed before anything was written says nothing of the instance, so the next one is taken.
+    async fn send(&self, picked: Picked, record: &mut RequestRecord) -> Result<Reached, Failure> {
+        let worker = &self.connection.worker;
+        let connecting = Connecting {
+            dialer: &worker.settings.dialer,
+            cluster: &self.upstream.cluster.planned,
+            requested_host: Some(self.outgoing.host()),
+            principal: &|peer| worker.principal_of(peer),
+        };
+        loop {
+            let mut lease = Lease::of(&picked.host, &connecting, record.protocol).await?;
+            record.connected(lease.facts());
+            let request = self
+                .outgoing
+                .request(record.attempts, lease.is_http2(), &self.body);
+            let sent_at = std::time::Instant::now();
+            match lease.send(request).await {
+                Ok(response) => {
+                    record.upstream_service_time = Some(sent_at.elapsed());
+                    return Ok(Reached {
+                        picked,
+                        lease,
+                        response,
+                    });
+                }
+                Err(error) if error.unsent && lease.is_reused() && self.body.can_replay() => {}
+                Err(error) => {
+                    return Err(Failure::UpstreamReset {
+                        reason: error.reason,
+                    });
+                }
+            }
+        }
+    }
+
+    async fn within_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match self.deadline {
+            None => Some(work.await),
+            Some(deadline) => timeout_at(deadline, work).await.ok(),
+        }
+    }
+
+    /// Makes the instance's answer ours.
+    fn answer(
+        &self,
+        reached: Reached,
+        record: &mut RequestRecord,
+        upgrade: Option<Upgrade>,
+    ) -> Answer {
+        let Reached {
+            picked,
+            lease,
+            mut response,
+        } = reached;
+        record.details = "via_upstream".into();
+        let switched = upgrade.is_some_and(|upgrade| upgrade.complete(&mut response));
+        let mut response = response.map(|body| ProxyBody::upstream(body, self.deadline));
+        finish_response(&self.outgoing, &mut response, record, switched);
+        let lease = (!switched).then_some(lease);
+        let (body, upstream) = (self.body.clone(), Rc::clone(&self.upstream));
+        Answer {
+            response,
+            sent: Some(Sent {
+                body,
+                lease,
+                picked,
+                upstream,
+            }),
+        }
+    }
+}
+
+/// An attempt without an answer.
+struct Failed {
+    failure: Failure,
+    host: Option<HostKey>,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            host: None,
+        }
+    }
+}
+
+fn outcome_of(tried: &Result<Reached, Failed>) -> Outcome {
+    match tried {
+        Ok(reached) => Outcome::Response {
+            status: reached.response.status().as_u16(),
+            grpc_status: grpc::status(reached.response.headers()).map(u32::from),
+        },
+        Err(failed) => match &failed.failure {
+            Failure::ConnectFailure { .. } => Outcome::ConnectFailure,
+            Failure::UpstreamReset { .. } => Outcome::Reset(ResetKind::BeforeResponse),
+            Failure::PerTryTimeout => Outcome::PerTryTimeout,
+            Failure::Overflow => Outcome::Overflow,
+            Failure::NoHealthyUpstream => Outcome::NoEndpoint,
+            _ => Outcome::Timeout,
+        },
+    }
+}
+
+/// The instance the caller meant, for clusters that follow it: what a redirected connection was
+/// first meant for, or, through an explicit proxy, the host of the request itself.
+fn named_by_caller(connection: &HttpConnection, head: &Parts) -> Option<EndpointAddress> {
+    if connection.meant_for != connection.record.accepted_on {
+        return Some(EndpointAddress::Socket(connection.meant_for));
+    }
+    let authority: http::uri::Authority = connection.view_of(head).authority.parse().ok()?;
+    let port = authority.port_u16().unwrap_or(80);
+    let host = authority.host().trim_matches(['[', ']']);
+    Some(match host.parse() {
+        Ok(ip) => EndpointAddress::Socket(std::net::SocketAddr::new(ip, port)),
+        Err(_) => EndpointAddress::Dns(host.to_owned(), port),
+    })
+}

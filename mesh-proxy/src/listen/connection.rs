@@ -1,0 +1,184 @@
+//! The life of a connection: whose it is, what it speaks, its chain, TLS, then requests or bytes.
+
+use std::{rc::Rc, sync::Arc};
+
+use mesh_core::dataplane::{HttpCodec, Name, TransportProtocol};
+use mesh_routing::{AccessRequest, ConnectionFacts};
+use mesh_tls::Peer;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    capture::listener_for,
+    detect::{Detected, detect, detect_http2},
+};
+use crate::{
+    http::{self, Accepted, Failure},
+    live::{LiveChain, LiveListener, LiveTerminal},
+    net::{Arrival, Rewind},
+    tcp,
+    telemetry::ConnectionRecord,
+    worker::{View, Worker},
+};
+
+/// A connection whose chain has been chosen.
+struct Chosen {
+    worker: Rc<Worker>,
+    view: Rc<View>,
+    listener: Arc<LiveListener>,
+    chain: Arc<LiveChain>,
+    record: ConnectionRecord,
+    peer: Option<Peer>,
+    http2: bool,
+}
+
+/// Serves one connection from its arrival to its end.
+pub(crate) async fn serve(worker: Rc<Worker>, accepting: Name, arrival: Arrival) {
+    let _counted = worker.count_connection();
+    let view = worker.view();
+    let Some(accepting) = view.live.listener(&accepting) else {
+        return;
+    };
+    let listener = Arc::clone(listener_for(&view.live, accepting, arrival.meant_for));
+    let Arrival {
+        mut stream,
+        source,
+        local,
+        meant_for,
+    } = arrival;
+    let Ok(mut detected) = detect(&mut stream, &listener.planned.listener_filters).await else {
+        return;
+    };
+    let Some(chain) = choose(&listener, source, meant_for, &detected) else {
+        return worker.tell_refused();
+    };
+    let record = ConnectionRecord {
+        direction: listener.planned.direction,
+        remote: source,
+        local: meant_for,
+        accepted_on: local,
+        server_name: detected.server_name.take().map(Into::into),
+        peer: None,
+        mutual_tls: false,
+    };
+    let http2 = detected.http2;
+    let chosen = Chosen {
+        worker,
+        view,
+        listener,
+        chain,
+        record,
+        peer: None,
+        http2,
+    };
+    secure(Rewind::new(detected.seen, stream), chosen).await;
+}
+
+fn choose(
+    listener: &LiveListener,
+    source: std::net::SocketAddr,
+    destination: std::net::SocketAddr,
+    detected: &Detected,
+) -> Option<Arc<LiveChain>> {
+    let protocols: Vec<&str> = detected.protocols.iter().map(String::as_str).collect();
+    let facts = ConnectionFacts {
+        source,
+        destination,
+        server_name: detected.server_name.as_deref(),
+        transport: detected.transport.unwrap_or(TransportProtocol::RawBuffer),
+        application_protocols: &protocols,
+        peer: None,
+    };
+    listener.chain_for(&facts).cloned()
+}
+
+/// Ends TLS where the chain does. A caller that fails the handshake has been told why by TLS.
+async fn secure<IO>(io: Rewind<IO>, mut chosen: Chosen)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Some(acceptor) = chosen.chain.acceptor.clone() else {
+        return admit(io, chosen).await;
+    };
+    match acceptor.accept(io).await {
+        Ok((io, peer)) => {
+            chosen.record.peer = chosen.worker.principal_of(&peer);
+            chosen.record.mutual_tls = peer.certificate.is_some();
+            chosen.record.server_name = peer
+                .server_name
+                .as_deref()
+                .map(Into::into)
+                .or_else(|| chosen.record.server_name.take());
+            chosen.http2 = peer.alpn.as_deref() == Some(b"h2");
+            chosen.peer = Some(peer);
+            admit(io, chosen).await;
+        }
+        Err(_) => chosen.worker.tell_handshake_failure(),
+    }
+}
+
+/// Asks whether the caller may connect at all.
+async fn admit<IO>(io: IO, chosen: Chosen)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let identity = chosen.peer.as_ref().and_then(|peer| peer.identity.as_ref());
+    let connection = ConnectionFacts {
+        source: chosen.record.remote,
+        destination: chosen.record.local,
+        server_name: chosen.record.server_name.as_deref(),
+        transport: match chosen.peer {
+            Some(_) => TransportProtocol::Tls,
+            None => TransportProtocol::RawBuffer,
+        },
+        application_protocols: &[],
+        peer: identity,
+    };
+    let remote = chosen.record.remote.ip();
+    let request = AccessRequest {
+        head: None,
+        connection: &connection,
+        remote,
+    };
+    let allowed = chosen
+        .chain
+        .network_access
+        .iter()
+        .all(|access| access.check(&request).is_allowed());
+    if allowed {
+        carry(io, chosen).await;
+    }
+}
+
+async fn carry<IO>(mut io: IO, chosen: Chosen)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let http = match &chosen.chain.terminal {
+        LiveTerminal::Tcp(tcp) => {
+            let (planned, meant_for) = (Arc::clone(&tcp.shared), chosen.record.local);
+            let served = tcp::serve(io, chosen.worker, chosen.view, planned, meant_for).await;
+            // The caller sees its connection close; there is nobody else to tell yet.
+            return drop::<Result<(), Failure>>(served);
+        }
+        LiveTerminal::Http(http) => http,
+    };
+    let codec = http.shared.planned.codec;
+    let tls_decided = chosen.peer.as_ref().is_some_and(|peer| peer.alpn.is_some());
+    let accepted = Accepted {
+        worker: chosen.worker,
+        meant_for: chosen.record.local,
+        record: Rc::new(chosen.record),
+        peer: chosen.peer,
+        listener: chosen.listener.planned.name.clone(),
+        view: chosen.view,
+        chain: Arc::clone(&chosen.chain),
+        http2: chosen.http2 || codec == HttpCodec::Http2,
+    };
+    if codec != HttpCodec::Auto || tls_decided || accepted.http2 {
+        return http::serve(io, accepted).await;
+    }
+    let Ok((seen, http2)) = detect_http2(&mut io, bytes::Bytes::new()).await else {
+        return;
+    };
+    http::serve(Rewind::new(seen, io), Accepted { http2, ..accepted }).await;
+}

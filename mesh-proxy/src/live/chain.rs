@@ -1,0 +1,194 @@
+use std::sync::Arc;
+
+use http::HeaderName;
+use mesh_core::dataplane::{
+    FilterChain, HttpConnectionManager, HttpFilter, NetworkFilter, RouteSource, Snapshot, TcpProxy,
+    Terminal,
+};
+use mesh_routing::{Authorizer, Router};
+use mesh_tls::Acceptor;
+
+use super::{LiveConfig, security::SecurityCompiler};
+use crate::telemetry::{CompiledAccessLog, LogSinks};
+
+/// A filter chain in force.
+#[derive(Debug)]
+pub(crate) struct LiveChain {
+    pub(crate) planned: Arc<FilterChain>,
+    pub(crate) acceptor: Option<Arc<Acceptor>>,
+    pub(crate) network_access: Arc<[Authorizer]>,
+    pub(crate) terminal: LiveTerminal,
+}
+
+/// Where a chain in force ends.
+#[derive(Debug)]
+pub(crate) enum LiveTerminal {
+    Http(HttpChain),
+    Tcp(TcpChain),
+}
+
+/// A chain that routes requests.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpChain {
+    pub(crate) shared: Arc<HttpShared>,
+    /// None while a table is named that did not arrive or was refused: every request is answered
+    /// with 404 then, as by Envoy.
+    pub(crate) router: Option<Arc<Router>>,
+}
+
+/// What requests of a chain share, whatever the routes.
+#[derive(Debug)]
+pub(crate) struct HttpShared {
+    pub(crate) planned: HttpConnectionManager,
+    pub(crate) filters: Vec<HttpFilterInForce>,
+    pub(crate) access_log: Vec<CompiledAccessLog>,
+    /// The request headers that access logs show.
+    pub(crate) logged_headers: Vec<HeaderName>,
+}
+
+/// A filter in force.
+#[derive(Debug)]
+pub(crate) enum HttpFilterInForce {
+    PeerMetadata,
+    Rbac(Authorizer),
+    Fault,
+    Cors,
+}
+
+/// A chain that passes bytes on.
+#[derive(Debug, Clone)]
+pub(crate) struct TcpChain {
+    pub(crate) shared: Arc<TcpProxy>,
+}
+
+/// What compiling a chain needs to look at.
+pub(crate) struct ChainInputs<'a> {
+    pub(crate) plan: &'a Snapshot,
+    pub(crate) config: &'a LiveConfig,
+    pub(crate) security: &'a SecurityCompiler,
+    pub(crate) sinks: &'a LogSinks,
+}
+
+impl LiveChain {
+    /// Puts a chain in force.
+    pub(super) fn compile(
+        planned: &FilterChain,
+        inputs: &ChainInputs<'_>,
+    ) -> Result<Arc<Self>, String> {
+        let acceptor = planned
+            .tls
+            .as_ref()
+            .map(|tls| inputs.security.acceptor(tls, inputs.plan).map(Arc::new))
+            .transpose()
+            .map_err(|error| format!("tls: {error}"))?;
+        let network_access = planned
+            .filters
+            .iter()
+            .filter_map(|filter| match filter {
+                NetworkFilter::Rbac(rbac) => Some(Authorizer::compile(rbac)),
+                _ => None,
+            })
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("filters: {error}"))?;
+        let terminal = match &planned.terminal {
+            Terminal::Http(http) => LiveTerminal::Http(HttpChain::compile(http, inputs)?),
+            Terminal::Tcp(tcp) => LiveTerminal::Tcp(TcpChain {
+                shared: Arc::new(tcp.clone()),
+            }),
+        };
+        let planned = Arc::new(planned.clone());
+        Ok(Arc::new(Self {
+            planned,
+            acceptor,
+            network_access,
+            terminal,
+        }))
+    }
+
+    /// The same chain with the route tables that are in force now.
+    pub(super) fn with_routes_of(self: &Arc<Self>, config: &LiveConfig) -> Arc<Self> {
+        let LiveTerminal::Http(http) = &self.terminal else {
+            return Arc::clone(self);
+        };
+        let RouteSource::Named(name) = &http.shared.planned.routes else {
+            return Arc::clone(self);
+        };
+        let router = config.routers.get(name).map(Arc::clone);
+        let unchanged = match (&http.router, &router) {
+            (Some(mine), Some(now)) => Arc::ptr_eq(mine, now),
+            (None, None) => true,
+            _ => false,
+        };
+        if unchanged {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            planned: Arc::clone(&self.planned),
+            acceptor: self.acceptor.clone(),
+            network_access: Arc::clone(&self.network_access),
+            terminal: LiveTerminal::Http(HttpChain {
+                shared: Arc::clone(&http.shared),
+                router,
+            }),
+        })
+    }
+
+    /// Whether this chain stands where another stood before a change of configuration.
+    pub(super) fn is_successor_of(&self, chain: &Self) -> bool {
+        self.planned.name == chain.planned.name && self.planned.matches == chain.planned.matches
+    }
+}
+
+impl HttpChain {
+    fn compile(planned: &HttpConnectionManager, inputs: &ChainInputs<'_>) -> Result<Self, String> {
+        let router = match &planned.routes {
+            RouteSource::Named(name) => inputs.config.routers.get(name).map(Arc::clone),
+            RouteSource::Inline(table) => Some(Arc::new(
+                Router::compile(Arc::clone(table)).map_err(|error| format!("routes: {error}"))?,
+            )),
+        };
+        let access_log = planned
+            .access_log
+            .iter()
+            .map(|log| {
+                let writer = inputs
+                    .sinks
+                    .writer(&log.path)
+                    .map_err(|error| format!("access_log: cannot open {}: {error}", log.path))?;
+                CompiledAccessLog::compile(log, writer)
+                    .map_err(|error| format!("access_log: {error}"))
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        let logged_headers = access_log
+            .iter()
+            .flat_map(CompiledAccessLog::request_headers);
+        let shared = HttpShared {
+            filters: compile_filters(&planned.filters)?,
+            logged_headers: logged_headers.collect(),
+            access_log,
+            planned: planned.clone(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            router,
+        })
+    }
+}
+
+fn compile_filters(planned: &[HttpFilter]) -> Result<Vec<HttpFilterInForce>, String> {
+    let mut filters = Vec::with_capacity(planned.len());
+    for (index, filter) in planned.iter().enumerate() {
+        filters.push(match filter {
+            HttpFilter::PeerMetadata => HttpFilterInForce::PeerMetadata,
+            HttpFilter::Rbac(rbac) => HttpFilterInForce::Rbac(
+                Authorizer::compile(rbac).map_err(|error| format!("filters[{index}]: {error}"))?,
+            ),
+            HttpFilter::Fault => HttpFilterInForce::Fault,
+            HttpFilter::Cors => HttpFilterInForce::Cors,
+            // Counted for every request, and offered to every upstream that asks for it.
+            HttpFilter::GrpcStats | HttpFilter::IstioStats | HttpFilter::IstioAlpn => continue,
+            other => return Err(format!("filters[{index}]: {other:?} is not supported")),
+        });
+    }
+    Ok(filters)
+}

@@ -1,0 +1,165 @@
+use std::sync::Arc;
+
+use mesh_core::dataplane::{
+    ClientTls, Cluster, Discovery, Snapshot, UpstreamProtocol, UpstreamTls,
+};
+use mesh_core::name::Labels;
+use mesh_routing::Balancer;
+
+use super::security::{ClientSecurity, SecurityCompiler, SharedSecurity};
+
+/// A cluster in force.
+#[derive(Debug)]
+pub(crate) struct LiveCluster {
+    pub(crate) planned: Arc<Cluster>,
+    pub(crate) instances: Instances,
+    security: Arc<Security>,
+}
+
+/// How a cluster's instances are chosen.
+#[derive(Debug)]
+pub(crate) enum Instances {
+    /// From a list.
+    Listed(Arc<Listed>),
+    /// The caller names it.
+    NamedByCaller,
+}
+
+/// Instances to choose from.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) balancer: Balancer,
+}
+
+#[derive(Debug)]
+enum Security {
+    Always(SharedSecurity),
+    ByEndpoint(Vec<(Labels, SharedSecurity)>),
+}
+
+impl LiveCluster {
+    /// Puts a cluster in force, reusing what did not change.
+    pub(super) fn compile(
+        planned: &Arc<Cluster>,
+        plan: &Snapshot,
+        compiler: &SecurityCompiler,
+        previous: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, String> {
+        let same = previous.filter(|previous| {
+            Arc::ptr_eq(&previous.planned, planned) || previous.planned == *planned
+        });
+        let instances = Instances::compile(planned, plan, same.map(|same| &same.instances))?;
+        if let Some(same) = same.filter(|same| same.instances.is(&instances)) {
+            return Ok(Arc::clone(same));
+        }
+        let security = match same {
+            Some(same) => Arc::clone(&same.security),
+            None => match previous.filter(|previous| previous.planned.tls == planned.tls) {
+                Some(previous) => Arc::clone(&previous.security),
+                None => Arc::new(Security::compile(planned, plan, compiler)?),
+            },
+        };
+        Ok(Arc::new(Self {
+            planned: Arc::clone(planned),
+            instances,
+            security,
+        }))
+    }
+
+    /// How connections to an instance with these labels are protected.
+    pub(crate) fn security_of(&self, labels: &Labels) -> Option<&Arc<ClientSecurity>> {
+        match &*self.security {
+            Security::Always(security) => security.as_ref(),
+            Security::ByEndpoint(entries) => entries
+                .iter()
+                .find(|(wanted, _)| {
+                    wanted
+                        .iter()
+                        .all(|(key, value)| labels.value(key) == Some(value))
+                })
+                .and_then(|(_, security)| security.as_ref()),
+        }
+    }
+}
+
+impl Instances {
+    fn compile(
+        planned: &Cluster,
+        plan: &Snapshot,
+        previous: Option<&Self>,
+    ) -> Result<Self, String> {
+        let set = match &planned.discovery {
+            Discovery::Told(name) => plan.endpoints.get(name).map(Arc::clone).unwrap_or_default(),
+            Discovery::Static(set) => Arc::new(set.clone()),
+            Discovery::StrictDns(dns) | Discovery::LogicalDns(dns) => {
+                Arc::new(dns.endpoints.clone())
+            }
+            Discovery::OriginalDestination(_) => return Ok(Self::NamedByCaller),
+        };
+        if let Some(Self::Listed(listed)) = previous
+            && (Arc::ptr_eq(listed.balancer.set(), &set) || *listed.balancer.set() == set)
+        {
+            return Ok(Self::Listed(Arc::clone(listed)));
+        }
+        let balancer = Balancer::compile(set, &planned.balancing, planned.panic_threshold)
+            .map_err(|error| error.to_string())?;
+        Ok(Self::Listed(Arc::new(Listed { balancer })))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Listed(mine), Self::Listed(theirs)) => Arc::ptr_eq(mine, theirs),
+            (Self::NamedByCaller, Self::NamedByCaller) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Security {
+    /// What Istio's ALPN filter offers, so that the other sidecar knows what is inside.
+    const ISTIO_HTTP1: [&str; 3] = ["istio-http/1.1", "istio", "http/1.1"];
+    const ISTIO_HTTP2: [&str; 3] = ["istio-h2", "istio", "h2"];
+
+    fn compile(
+        planned: &Cluster,
+        plan: &Snapshot,
+        compiler: &SecurityCompiler,
+    ) -> Result<Self, String> {
+        let connector = |tls: &ClientTls| {
+            let alpn = Self::alpn(planned, tls);
+            compiler
+                .connector(tls, &alpn, plan)
+                .map(|security| Some(Arc::new(security)))
+                .map_err(|error| format!("tls: {error}"))
+        };
+        Ok(match &planned.tls {
+            UpstreamTls::Off => Self::Always(None),
+            UpstreamTls::Always(tls) => Self::Always(connector(tls)?),
+            UpstreamTls::ByEndpoint(entries) => Self::ByEndpoint(
+                entries
+                    .iter()
+                    .map(|entry| {
+                        let security = entry.tls.as_ref().map(&connector).transpose()?.flatten();
+                        Ok((entry.labels.clone(), security))
+                    })
+                    .collect::<Result<_, String>>()?,
+            ),
+        })
+    }
+
+    fn alpn(planned: &Cluster, tls: &ClientTls) -> Vec<String> {
+        let offered: &[&str] = match (planned.metadata.istio_alpn, planned.protocol) {
+            (false, _) => return Self::without_alpn(planned, tls),
+            (true, UpstreamProtocol::Http2) => &Self::ISTIO_HTTP2,
+            (true, _) => &Self::ISTIO_HTTP1,
+        };
+        offered.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn without_alpn(planned: &Cluster, tls: &ClientTls) -> Vec<String> {
+        match (tls.alpn.is_empty(), planned.protocol) {
+            (true, UpstreamProtocol::Http2) => vec!["h2".into()],
+            _ => tls.alpn.clone(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Bytes passed on as they come.
+
+mod relay;
+mod serve;
+
+pub(crate) use relay::relay;
+pub(crate) use serve::serve;

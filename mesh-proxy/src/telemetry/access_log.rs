@@ -1,0 +1,139 @@
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use http::HeaderName;
+use mesh_core::dataplane::{AccessLog, AccessLogFilter, AccessLogFormat};
+
+use super::{
+    RequestRecord,
+    format::{Format, FormatError},
+    sink::LogWriter,
+};
+
+/// An access log, ready to write.
+#[derive(Debug)]
+pub(crate) struct CompiledAccessLog {
+    lines: Lines,
+    filter: Option<AccessLogFilter>,
+    writer: LogWriter,
+}
+
+#[derive(Debug)]
+enum Lines {
+    Text(Format),
+    Json(BTreeMap<String, Format>),
+}
+
+impl CompiledAccessLog {
+    /// Envoy's own default line.
+    const ENVOY_TEXT: &str = concat!(
+        "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" ",
+        "%RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ",
+        "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" ",
+        "\"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"",
+    );
+
+    pub(crate) fn compile(planned: &AccessLog, writer: LogWriter) -> Result<Self, FormatError> {
+        let lines = match &planned.format {
+            AccessLogFormat::Default => Lines::Text(Format::compile(Self::ENVOY_TEXT)?),
+            AccessLogFormat::Text(text) => {
+                Lines::Text(Format::compile(text.strip_suffix('\n').unwrap_or(text))?)
+            }
+            AccessLogFormat::Json(values) => Lines::Json(
+                values
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), Format::compile(value)?)))
+                    .collect::<Result<_, FormatError>>()?,
+            ),
+        };
+        Ok(Self {
+            lines,
+            filter: planned.filter.clone(),
+            writer,
+        })
+    }
+
+    /// The request headers it wants of a record.
+    pub(crate) fn request_headers(&self) -> Vec<HeaderName> {
+        match &self.lines {
+            Lines::Text(format) => format.request_headers().cloned().collect(),
+            Lines::Json(values) => values
+                .values()
+                .flat_map(Format::request_headers)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// Which file its lines go to.
+    pub(crate) fn writer_id(&self) -> u32 {
+        self.writer.id()
+    }
+
+    /// Whether a record is to be logged.
+    pub(crate) fn wants(&self, record: &RequestRecord) -> bool {
+        match &self.filter {
+            None => true,
+            Some(AccessLogFilter::ResponseFlags(names)) => record.flags.matches(names),
+            Some(_) => true,
+        }
+    }
+
+    fn write(&self, record: &RequestRecord, out: &mut String) {
+        match &self.lines {
+            Lines::Text(format) => format.write(record, out),
+            Lines::Json(values) => write_json(values, record, out),
+        }
+        out.push('\n');
+    }
+}
+
+fn write_json(values: &BTreeMap<String, Format>, record: &RequestRecord, out: &mut String) {
+    let object: serde_json::Map<String, serde_json::Value> = values
+        .iter()
+        .map(|(key, format)| {
+            let mut text = String::new();
+            format.write(record, &mut text);
+            let value = if text == "-" {
+                serde_json::Value::Null
+            } else {
+                text.into()
+            };
+            (key.clone(), value)
+        })
+        .collect();
+    out.push_str(&serde_json::Value::Object(object).to_string());
+}
+
+/// One worker's lines on their way to the writer: handed over in batches, soon.
+#[derive(Debug, Default)]
+pub(crate) struct LogBuffer(RefCell<String>);
+
+impl LogBuffer {
+    /// Hand over at once from this size, in bytes.
+    const BATCH: usize = 16 * 1024;
+    /// Hand over after so long at the latest.
+    const DELAY: Duration = Duration::from_millis(20);
+
+    /// Writes a record's line. Must run on a worker.
+    pub(crate) fn log(self: &Rc<Self>, log: &CompiledAccessLog, record: &RequestRecord) {
+        let mut lines = self.0.borrow_mut();
+        let first = lines.is_empty();
+        log.write(record, &mut lines);
+        if lines.len() >= Self::BATCH {
+            log.writer.send(std::mem::take(&mut *lines).into_bytes());
+        } else if first {
+            self.flush_soon(log.writer.clone());
+        }
+    }
+
+    fn flush_soon(self: &Rc<Self>, writer: LogWriter) {
+        let buffer = self.clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(Self::DELAY).await;
+            let lines = buffer.0.take();
+            if !lines.is_empty() {
+                writer.send(lines.into_bytes());
+            }
+        });
+    }
+}
