@@ -47,10 +47,16 @@ impl Pattern {
     /// Compiles a regular expression that must match the whole text, in linear time and bounded
     /// memory.
     pub fn compile_regex(pattern: &str, ignore_case: bool) -> Result<regex::Regex, PatternError> {
-        regex::RegexBuilder::new(&format!("^(?:{pattern})$"))
-            .case_insensitive(ignore_case)
-            .size_limit(Self::MAX_REGEX_BYTES)
-            .build()
+        let build = |expression: &str| {
+            regex::RegexBuilder::new(expression)
+                .case_insensitive(ignore_case)
+                .size_limit(Self::MAX_REGEX_BYTES)
+                .build()
+        };
+        // It must stand on its own first: `a)|(b` is no expression, but would become one in the
+        // parentheses that tie it to both ends, and break out of them.
+        build(pattern)
+            .and_then(|_| build(&format!("^(?:{pattern})$")))
             .map_err(|error| PatternError::Regex {
                 pattern: pattern.into(),
                 reason: error
@@ -79,5 +85,32 @@ impl fmt::Display for Pattern {
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_match_whole_texts() {
+        for (pattern, text, want) in [
+            ("a|b", "a", true),
+            ("a|b", "ab", false),
+            (".*", "", true),
+            ("a$", "a", true),
+            ("a", "a\n", false),
+            ("(?i)A", "a", true),
+        ] {
+            let regex = Pattern::compile_regex(pattern, false).unwrap();
+            assert_eq!(regex.is_match(text), want, "{pattern:?} {text:?}");
+        }
+    }
+
+    #[test]
+    fn expressions_stand_on_their_own() {
+        for bad in ["(", "a)|(b", ")(", "a{1000}{1000}", "\\1", "(?=a)"] {
+            assert!(Pattern::compile_regex(bad, false).is_err(), "{bad:?}");
+        }
     }
 }
