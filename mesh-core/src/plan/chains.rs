@@ -48,6 +48,31 @@ fn chain(name: &str, matches: ChainMatch, terminal: Terminal) -> FilterChain {
     }
 }
 
+/// Adds a chain, without server names that a chain before it takes: a connection finds one chain,
+/// and of two that ask for the same the first has it. False if nothing is left of it.
+pub(super) fn add_distinct(chains: &mut Vec<FilterChain>, mut chain: FilterChain) -> bool {
+    let names = std::mem::take(&mut chain.matches.server_names);
+    let mut free = names.clone();
+    for known in chains.iter() {
+        let beside = ChainMatch {
+            server_names: Vec::new(),
+            ..known.matches.clone()
+        };
+        if beside == chain.matches {
+            if names.is_empty() && known.matches.server_names.is_empty() {
+                return false;
+            }
+            free.retain(|name| !known.matches.server_names.contains(name));
+        }
+    }
+    let is_left = names.is_empty() || !free.is_empty();
+    if is_left {
+        chain.matches.server_names = free;
+        chains.push(chain);
+    }
+    is_left
+}
+
 /// Requests in clear text.
 pub(super) fn clear_text_requests() -> ChainMatch {
     ChainMatch {

@@ -256,7 +256,9 @@ impl Target<'_> {
         let declared = self.declared.map(|port| (port.service, &port.port.port));
         let forward = Forward {
             retry: declared
-                .filter(|(_, port)| !matches!(port.protocol, AppProtocol::Grpc))
+                .filter(|(_, port)| {
+                    !matches!(port.protocol, AppProtocol::Grpc | AppProtocol::GrpcWeb)
+                })
                 .map(|_| retries::inbound_policy()),
             missing_cluster_status: Some(503),
             ..tables::forward_to(self.cluster.clone())

@@ -14,6 +14,8 @@ mod chains;
 mod clusters;
 mod conditions;
 mod endpoints;
+mod gateway;
+mod gateway_tables;
 mod hosts;
 mod http;
 mod inbound;
@@ -79,7 +81,7 @@ pub fn plan(mesh: &Mesh, node: &Node, options: &PlanOptions<'_>) -> (Snapshot, V
             outbound::plan(&view, &mut snapshot, &mut problems);
             inbound::plan(&view, &mut snapshot, &mut problems);
         }
-        NodeKind::Gateway => {}
+        NodeKind::Gateway => gateway::plan(&view, &mut snapshot, &mut problems),
     }
     clusters::plan(&view, &mut snapshot, &mut problems);
     if let Some(roots) = options.roots_pem {

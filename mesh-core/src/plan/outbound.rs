@@ -14,7 +14,7 @@ use super::{
     view::View,
 };
 use crate::{
-    config::Problem,
+    config::{Problem, Severity},
     dataplane::{
         ChainMatch, Direction, FilterChain, Listener, ListenerFilters, Name, Origin, RouteSource,
         RouteTable, Snapshot, TransportProtocol,
@@ -30,7 +30,7 @@ const OWN_PORTS: [u16; 4] = [names::OUTBOUND_PORT, names::INBOUND_PORT, 15021, 1
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
     let mut calls = Calls::default();
     for (service, port) in view.ports() {
-        calls.add(view, service, port);
+        calls.add(view, service, port, problems);
     }
     for ((address, port), call) in calls.0 {
         let table = match &call.requests {
@@ -78,7 +78,13 @@ enum Requests<'a> {
 }
 
 impl<'a> Calls<'a> {
-    fn add(&mut self, view: &View<'_>, service: &'a Service, port: &ServicePort) {
+    fn add(
+        &mut self,
+        view: &View<'_>,
+        service: &'a Service,
+        port: &ServicePort,
+        problems: &mut Vec<Problem>,
+    ) {
         let (number, protocol) = (port.port.number, port.port.protocol);
         let everywhere = chains::every_address(view);
         if tables::shares_port(service, protocol) {
@@ -97,7 +103,9 @@ impl<'a> Calls<'a> {
                 call.requests = Some(Requests::Of(service));
             }
             for chain in connections(view, service, port, address) {
-                call.add(chain);
+                if !chains::add_distinct(&mut call.connections, chain) {
+                    problems.push(taken(service, number));
+                }
             }
         }
     }
@@ -109,17 +117,6 @@ impl<'a> Calls<'a> {
 }
 
 impl Call<'_> {
-    /// Of two services that claim the same connections, the first has them.
-    fn add(&mut self, chain: FilterChain) {
-        let known = self
-            .connections
-            .iter()
-            .any(|known| known.matches == chain.matches);
-        if !known {
-            self.connections.push(chain);
-        }
-    }
-
     fn listener(self, view: &View<'_>, address: SocketAddr, routes: Option<Name>) -> Listener {
         let mut chains_ = self.connections;
         let everything = chains_
@@ -165,6 +162,14 @@ impl Call<'_> {
             access_log: telemetry::refused_log(view.options),
         }
     }
+}
+
+fn taken(service: &Service, port: u16) -> Problem {
+    let reason = format!("port {port}: another service takes the same connections");
+    Problem::new(Severity::Warning, service.source.clone(), reason)
+        .of(service.reference.clone())
+        .at("spec.ports")
+        .advise("give both services addresses, so that they can be told apart")
 }
 
 /// `0.0.0.0_9080`.

@@ -145,7 +145,7 @@ impl Translation<'_> {
                     .collect(),
             ),
         };
-        let hash = self.hash(rule, forward);
+        let hash = self.hash(forward);
         let retry = match &forward.retries {
             None => retries::default_policy(self.view),
             Some(policy) => {
@@ -202,8 +202,8 @@ impl Translation<'_> {
         self.view.cluster_of(destination, self.audience.port)
     }
 
-    /// What keeps requests on one instance: what the first destination's policy says.
-    fn hash(&self, _rule: &HttpRule, forward: &mesh::Forward) -> Vec<HashPolicy> {
+    /// What keeps requests on one instance: what the destinations' policies say.
+    fn hash(&self, forward: &mesh::Forward) -> Vec<HashPolicy> {
         forward
             .destinations
             .iter()
@@ -285,10 +285,13 @@ fn route_match(condition: &HttpMatch) -> RouteMatch {
             missing_is_empty: false,
         })
     });
+    let mut headers: Vec<_> = with.chain(without).collect();
+    headers.sort_by(|a, b| a.name.cmp(&b.name));
+    headers.extend(pseudo);
     RouteMatch {
         path: path.unwrap_or_default(),
         ignore_case: condition.path.as_ref().is_some_and(|path| path.ignore_case),
-        headers: with.chain(without).chain(pseudo).collect(),
+        headers,
         query: condition
             .query
             .iter()

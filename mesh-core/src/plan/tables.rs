@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    clusters,
     hosts::{self, Taken},
     names, retries,
     rules::{self, Audience},
@@ -86,7 +87,10 @@ pub(super) fn of_proxy(view: &View<'_>, problems: &mut Vec<Problem>) -> RouteTab
     let mut virtual_hosts = BTreeMap::new();
     let http: Vec<_> = view
         .ports()
-        .filter(|(_, port)| is_routed(port.port.protocol))
+        .filter(|(service, port)| {
+            // Whose instances only the caller knows cannot be called by name.
+            is_routed(port.port.protocol) && clusters::knows_instances(view, service)
+        })
         .map(|(service, port)| (service, port.port.number))
         .collect();
     // Hosts with their port first: no portless name may take one of them.

@@ -1,0 +1,99 @@
+use super::town::{Town, gateway, host, listener, listener_names, manager};
+use crate::dataplane::{
+    ChainMatch, ClusterChoice, ForwardClientCert, Node, PathMatch, RouteAction, RouteSource,
+};
+
+const BOOKINFO: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: bookinfo-gateway}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: bookinfo}
+spec:
+  hosts: ['*']
+  gateways: [bookinfo-gateway]
+  http:
+  - match: [{uri: {exact: /productpage}}, {uri: {prefix: /static}}]
+    route: [{destination: {host: productpage, port: {number: 9080}}}]
+";
+
+/// The Service before the gateway: callers use 80, the proxy listens on 8080.
+const BEFORE: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: istio-ingressgateway, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  ports: [{name: http2, port: 80, targetPort: 8080}, {name: https, port: 443, targetPort: 8443}]
+";
+
+#[test]
+fn a_port_with_what_is_bound_to_it() {
+    let (plan, problems) = Town::bookinfo(&[BOOKINFO]).plan(&gateway());
+    assert_eq!(problems, [""; 0]);
+    assert_eq!(listener_names(&plan), ["0.0.0.0_80"]);
+    let door = listener(&plan, "0.0.0.0_80");
+    assert!(door.bind_to_port);
+    let [chain] = &door.filter_chains[..] else {
+        panic!("one chain")
+    };
+    assert_eq!(chain.matches, ChainMatch::default());
+    let manager = manager(chain);
+    assert_eq!(manager.routes, RouteSource::Named("http.80".into()));
+    assert!(manager.use_remote_address);
+    assert_eq!(manager.forward_client_cert, ForwardClientCert::SanitizeSet);
+    assert_eq!(&*manager.server_name, "istio-envoy");
+
+    let routes = &host(&plan.routes["http.80"], "*:80").routes;
+    let paths: Vec<_> = routes.iter().map(|route| &route.matches.path).collect();
+    assert_eq!(
+        paths,
+        [
+            &PathMatch::Exact("/productpage".into()),
+            &PathMatch::Prefix("/static".into())
+        ]
+    );
+    let full = "productpage.default.svc.cluster.local";
+    for route in routes {
+        let RouteAction::Forward(forward) = &route.action else {
+            panic!("forwards")
+        };
+        let cluster = format!("outbound|9080||{full}");
+        assert_eq!(forward.cluster, ClusterChoice::Single((*cluster).into()));
+        assert!(plan.clusters.contains_key(&*cluster));
+    }
+    let operation = format!("{full}:9080/productpage");
+    assert_eq!(routes[0].operation.as_deref(), Some(&*operation));
+}
+
+#[test]
+fn the_service_before_it_says_where_it_listens() {
+    let (plan, _) = Town::bookinfo(&[BOOKINFO, BEFORE]).plan(&gateway());
+    assert_eq!(listener_names(&plan), ["0.0.0.0_8080"]);
+    assert!(plan.routes.contains_key("http.8080"));
+}
+
+#[test]
+fn other_proxies_open_nothing() {
+    let other = Node {
+        labels: [("istio", "egressgateway")].into_iter().collect(),
+        ..gateway()
+    };
+    let (plan, problems) = Town::bookinfo(&[BOOKINFO]).plan(&other);
+    assert_eq!(listener_names(&plan), [""; 0]);
+    assert_eq!(problems, [""; 0]);
+}
+
+#[test]
+fn without_rules_every_request_gets_a_404() {
+    let unbound = BOOKINFO.replace("gateways: [bookinfo-gateway]", "gateways: [other]");
+    let (plan, _) = Town::bookinfo(&[&unbound]).plan(&gateway());
+    let nothing = host(&plan.routes["http.80"], "blackhole:80");
+    assert_eq!(nothing.domains, ["*"]);
+    assert!(nothing.routes.is_empty());
+}
