@@ -304,7 +304,7 @@ fn problems_are_bounded_and_none_is_taken_for_health() {
     let file = "x";
     let (set, _) = ConfigSet::default().replace_file(file, &parse(file, REVIEWS));
     let parsed = parse(file, &"---\nkind: A\n".repeat(MAX_PROBLEMS + 10));
-    assert_eq!(parsed.problems.len(), MAX_PROBLEMS + 1);
+    assert_eq!(parsed.problems.len(), MAX_PROBLEMS);
     assert_eq!(set.replace_file(file, &parsed).0.iter().count(), 1);
 }
 
@@ -355,6 +355,14 @@ mod arbitrary {
         #[test]
         fn bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             parse("x", &String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn lines_are_those_of_the_text(text in "[a:\\[\"|\r\n -]{0,40}") {
+            let lines = u32::try_from(text.lines().count()).unwrap().max(1);
+            for problem in parse("x", &text).problems {
+                prop_assert!((1..=lines).contains(&problem.source.line), "{}", problem);
+            }
         }
 
         #[test]

@@ -65,8 +65,10 @@ fn is_marker(row: &str) -> bool {
 
 /// Reads one document whose first line is number `above + 1`. None if there is nothing in it.
 fn read(above: u32, text: &str) -> Result<Option<Node>, YamlError> {
+    let rows = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
     let mut builder = Builder {
         above,
+        last: above.saturating_add(rows.max(1)),
         ..Builder::default()
     };
     for event in Parser::new_from_str(text) {
@@ -91,6 +93,7 @@ fn read(above: u32, text: &str) -> Result<Option<Node>, YamlError> {
 #[derive(Default)]
 struct Builder {
     above: u32,
+    last: u32,
     open: Vec<Open>,
     root: Option<Node>,
     anchors: HashMap<usize, (Node, usize)>,
@@ -164,7 +167,7 @@ impl Builder {
     /// Puts a finished value where it belongs.
     fn close(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), YamlError> {
         if anchor > 0 {
-            self.count((node.line - self.above) as usize, size)?;
+            self.count(node.line.saturating_sub(self.above) as usize, size)?;
             self.anchors.insert(anchor, (node.clone(), size));
         }
         let Some(parent) = self.open.last_mut() else {
@@ -221,9 +224,11 @@ impl Builder {
         }
     }
 
+    /// The line in the whole text. The parser counts a lone carriage return as an end of line,
+    /// and the end of the text as a line of its own; an editor does neither.
     fn line(&self, line: usize) -> u32 {
-        self.above
-            .saturating_add(u32::try_from(line).unwrap_or(u32::MAX))
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        self.above.saturating_add(line).min(self.last)
     }
 
     fn too_deep(&self, line: usize) -> YamlError {

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -122,7 +122,9 @@ struct Finder<'a> {
     set: &'a ConfigSet,
     defaults: &'a MeshDefaults,
     workloads: Vec<Arc<Workload>>,
-    by_namespace: BTreeMap<Arc<str>, Vec<Arc<Workload>>>,
+    by_address: HashMap<(Arc<str>, WorkloadAddress), Arc<Workload>>,
+    /// By namespace and each of their labels.
+    by_label: HashMap<(Arc<str>, String, String), Vec<Arc<Workload>>>,
     /// By namespace and name of the service.
     slices: BTreeMap<(Arc<str>, &'a str), Vec<Slice<'a>>>,
 }
@@ -135,7 +137,8 @@ impl<'a> Finder<'a> {
             set,
             defaults,
             workloads: Vec::new(),
-            by_namespace: BTreeMap::new(),
+            by_address: HashMap::new(),
+            by_label: HashMap::new(),
             slices: BTreeMap::new(),
         };
         for resource in set.iter() {
@@ -156,14 +159,43 @@ impl<'a> Finder<'a> {
                 }
                 _ => None,
             };
-            if let Some(workload) = workload.map(Arc::new) {
-                let namespace = workload.namespace.clone();
-                let neighbours = finder.by_namespace.entry(namespace).or_default();
-                neighbours.push(workload.clone());
-                finder.workloads.push(workload);
+            if let Some(workload) = workload {
+                finder.add(Arc::new(workload));
             }
         }
         finder
+    }
+
+    fn add(&mut self, workload: Arc<Workload>) {
+        for (key, value) in workload.labels.iter() {
+            let label = (workload.namespace.clone(), key.into(), value.into());
+            self.by_label
+                .entry(label)
+                .or_default()
+                .push(workload.clone());
+        }
+        for address in &workload.addresses {
+            let key = (workload.namespace.clone(), address.clone());
+            self.by_address
+                .entry(key)
+                .or_insert_with(|| workload.clone());
+        }
+        self.workloads.push(workload);
+    }
+
+    /// The workloads of a namespace that carry these labels.
+    fn selected(&self, namespace: &Arc<str>, selector: &Selector) -> Vec<&Arc<Workload>> {
+        let Some((key, value)) = selector.0.iter().next() else {
+            let all = self.workloads.iter();
+            return all
+                .filter(|workload| workload.namespace == *namespace)
+                .collect();
+        };
+        let label = (namespace.clone(), key.to_owned(), value.to_owned());
+        let candidates = self.by_label.get(&label).into_iter().flatten();
+        candidates
+            .filter(|workload| selector.matches(&workload.labels))
+            .collect()
     }
 
     fn endpoints(&self, service: &Service) -> ServiceEndpoints {
@@ -173,11 +205,7 @@ impl<'a> Finder<'a> {
         match (slices, &service.selector) {
             (Some(slices), _) if service.is_kubernetes() => self.told(service, slices),
             (_, Some(selector)) => {
-                let neighbours = self.by_namespace.get(&service.namespace);
-                let chosen = neighbours
-                    .into_iter()
-                    .flatten()
-                    .filter(|workload| selector.matches(&workload.labels));
+                let chosen = self.selected(&service.namespace, selector);
                 spread(service, chosen, |_, _| None)
             }
             (_, None) if service.is_kubernetes() => ServiceEndpoints::default(),
@@ -222,11 +250,8 @@ impl<'a> Finder<'a> {
             Ok(ip) => WorkloadAddress::Ip(ip),
             Err(_) => WorkloadAddress::Dns((&**text).into()),
         };
-        let neighbours = self.by_namespace.get(&resource.reference.namespace);
-        let known = neighbours
-            .into_iter()
-            .flatten()
-            .find(|workload| workload.addresses.contains(&address));
+        let key = (resource.reference.namespace.clone(), address.clone());
+        let known = self.by_address.get(&key);
         let mut workload = match known {
             Some(workload) => Workload::clone(workload),
             None => Workload::of_address(resource, address.clone()),

@@ -206,14 +206,14 @@ impl Reader {
     /// resource of the text may be broken.
     fn push(&mut self, problem: Problem) {
         let problems = &mut self.parsed.problems;
-        match problems.len() {
-            0..MAX_PROBLEMS => problems.push(problem),
-            MAX_PROBLEMS => problems.push(Problem::new(
+        match MAX_PROBLEMS - problems.len() {
+            0 => {}
+            1 => problems.push(Problem::new(
                 Severity::Error,
                 problem.source,
-                format!("more than {MAX_PROBLEMS} problems: the others are not listed"),
+                "too many problems: the others are not listed",
             )),
-            _ => {}
+            _ => problems.push(problem),
         }
     }
 

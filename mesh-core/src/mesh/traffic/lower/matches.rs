@@ -68,7 +68,6 @@ impl Lower<'_> {
                     false => name.clone(),
                 },
                 value: match pattern {
-                    // Istio takes this expression, which is none, for any value.
                     None => TextCondition::Present,
                     Some(pattern) => TextCondition::Is(pattern),
                 },
@@ -83,6 +82,7 @@ impl Lower<'_> {
         match (&written.exact, &written.prefix, &written.regex) {
             (Some(exact), None, None) => Some(Pattern::Exact(exact.clone())),
             (None, Some(prefix), None) => Some(Pattern::Prefix(prefix.clone())),
+            // No expression, but Istio takes it for any value.
             (None, None, Some(regex)) if regex == "*" => None,
             (None, None, Some(regex)) => {
                 let at = format!("{field}.regex");
