@@ -108,27 +108,32 @@ impl Balancer {
         &self.set
     }
 
-    /// The instance for a request, never one that `exclude` names. None if no instance may be
-    /// called. `hash` keeps requests of one key together where the policy hashes; without it such a
-    /// policy draws.
+    /// The instance for a request. None if no instance may be called.
+    ///
+    /// What `avoid` names is chosen only if there is nothing else, wherever the rest may be: a retry
+    /// goes elsewhere if it can. `hash` keeps requests of one key together where the policy hashes;
+    /// without it such a policy draws.
     pub fn pick(
         &self,
         loads: &Loads,
         hash: Option<u64>,
         dice: &mut Dice,
-        exclude: &dyn Fn(EndpointIndex) -> bool,
+        avoid: &dyn Fn(EndpointIndex) -> bool,
     ) -> Option<EndpointIndex> {
         let draw = hash.map_or_else(|| dice.draw(), |hash| Dice::new(hash).draw());
-        priority::order(self, loads, draw).find_map(|(priority, panic)| {
-            let pool = Pool {
-                priority,
-                policy: self.policy,
-                loads,
-                panic,
-                exclude,
-            };
-            pool.pick(hash, dice)
-        })
+        let mut avoiding = |avoid: &dyn Fn(EndpointIndex) -> bool| {
+            priority::order(self, loads, draw).find_map(|(priority, panic)| {
+                let pool = Pool {
+                    priority,
+                    policy: self.policy,
+                    loads,
+                    panic,
+                    avoid,
+                };
+                pool.pick(hash, dice)
+            })
+        };
+        avoiding(avoid).or_else(|| avoiding(&|_| false))
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) struct Pool<'a> {
     pub(super) policy: Policy,
     pub(super) loads: &'a Loads,
     pub(super) panic: bool,
-    pub(super) exclude: &'a dyn Fn(EndpointIndex) -> bool,
+    pub(super) avoid: &'a dyn Fn(EndpointIndex) -> bool,
 }
 
 /// How often another instance is drawn in place of one that may not be called, before all are
@@ -112,6 +112,6 @@ impl Pool<'_> {
     }
 
     fn accepts(&self, index: EndpointIndex) -> bool {
-        (self.panic || !self.loads.is_ejected(index)) && !(self.exclude)(index)
+        (self.panic || !self.loads.is_ejected(index)) && !(self.avoid)(index)
     }
 }
