@@ -1,6 +1,6 @@
 //! Every input that once failed a fuzz target, and a few hundred more made from them.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, io, path::PathBuf};
 
 use mesh_fuzz::TARGETS;
 
@@ -13,15 +13,17 @@ fn regressions() -> PathBuf {
         .collect()
 }
 
-/// The inputs kept for a target, by file name.
-fn kept(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = regressions().join(target);
-    let files =
-        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+/// The inputs kept for a target, with their files.
+fn kept(target: &str) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+    let files = fs::read_dir(regressions().join(target))?;
+    let mut paths: Vec<_> = files
+        .map(|file| Ok(file?.path()))
+        .collect::<io::Result<_>>()?;
     paths.sort();
-    let read = |path: PathBuf| (path.display().to_string(), fs::read(&path).unwrap());
-    paths.into_iter().map(read).collect()
+    let inputs = paths
+        .into_iter()
+        .map(|path| Ok((path.clone(), fs::read(path)?)));
+    inputs.collect()
 }
 
 #[test]
@@ -35,9 +37,9 @@ fn every_target_has_regressions() {
 #[test]
 fn what_once_failed_passes() {
     for (name, target) in TARGETS {
-        for (file, input) in kept(name) {
+        for (file, input) in kept(name).unwrap() {
             // The test's output tells which input it was.
-            println!("{file}");
+            println!("{}", file.display());
             target(&input);
         }
     }
@@ -46,7 +48,11 @@ fn what_once_failed_passes() {
 #[test]
 fn inputs_like_them_pass() {
     for (name, target) in TARGETS {
-        let kept: Vec<_> = kept(name).into_iter().map(|(_, input)| input).collect();
+        let kept: Vec<_> = kept(name)
+            .unwrap()
+            .into_iter()
+            .map(|(_, input)| input)
+            .collect();
         for seed in 0..MADE {
             println!("{name}: seed {seed}");
             target(&made(&kept, &mut Dice(seed)));
