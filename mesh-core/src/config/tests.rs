@@ -120,7 +120,7 @@ fn broken_edits_name_line_field_and_reason() {
     check(
         "kind: VirtualService",
         "kind: VirtualServise",
-        "reviews.yaml:1: error: VirtualServise default/reviews: kind: \
+        "reviews.yaml:2: error: VirtualServise default/reviews: kind: \
          unknown kind \"VirtualServise\"; did you mean VirtualService?",
     );
     check(
@@ -129,6 +129,12 @@ fn broken_edits_name_line_field_and_reason() {
         "reviews.yaml:1: error: VirtualService default/reviews: apiVersion: \
          version \"v2\" of networking.istio.io is not known; \
          possible are v1, v1beta1, v1alpha3",
+    );
+    check(
+        "networking.istio.io/v1",
+        "networking.isito.io/v1",
+        "reviews.yaml:1: error: VirtualService default/reviews: apiVersion: \
+         no VirtualService in networking.isito.io; VirtualService is of networking.istio.io",
     );
     check(
         "  name: reviews",
@@ -250,6 +256,17 @@ fn the_last_good_version_stays() {
         held(&two.replacen("weight: 80", "weight: x", 1)),
         ("ratings reviews".into(), 1, 1)
     );
+    // Kind or version is broken: the name tells.
+    for (old, new) in [
+        ("kind: V", "kind: W"),
+        ("istio.io/v1", "istio.io/v7"),
+        ("istio.io", "isto.io"),
+    ] {
+        assert_eq!(
+            held(&two.replacen(old, new, 1)),
+            ("ratings reviews".into(), 1, 1)
+        );
+    }
     // The syntax is broken: which resource it was cannot be told.
     assert_eq!(
         held(&two.replacen("spec:", "spec: [", 1)),

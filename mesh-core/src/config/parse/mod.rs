@@ -68,12 +68,18 @@ pub fn parse(file: &str, text: &str) -> Parsed {
 }
 
 impl Parsed {
-    /// Whether something of the text that is broken may be this resource.
+    /// Whether something of the text that is broken may be this resource: what is broken bears
+    /// its name, or does not tell its own.
     pub fn may_hold_broken(&self, reference: &ResourceRef) -> bool {
-        self.problems
-            .iter()
-            .filter(|problem| problem.is_error())
-            .any(|problem| problem.resource.as_ref().is_none_or(|r| r == reference))
+        let errors = self.problems.iter().filter(|problem| problem.is_error());
+        errors.into_iter().any(|problem| match &problem.resource {
+            None => true,
+            // The broken part is what the resource says it is.
+            Some(said) if matches!(&*problem.field, "kind" | "apiVersion") => {
+                (&said.namespace, &said.name) == (&reference.namespace, &reference.name)
+            }
+            Some(said) => said == reference,
+        })
     }
 }
 
@@ -178,22 +184,38 @@ impl Reader {
         })
     }
 
+    /// A kind that is not read: a slip of the fingers, or not supported yet.
     fn unknown_kind(&mut self, node: &Node, reference: ResourceRef, group: &str, kind: &str) {
-        let similar = nearest(kind, KINDS.iter().map(|(_, kind)| *kind));
-        let other_group = KINDS.iter().find(|(_, known)| *known == kind);
+        let known = KINDS.iter().find(|(_, known)| *known == kind);
         let ours = group.is_empty() || KINDS.iter().any(|(known, _)| *known == group);
-        let source = self.source(node.line);
-        let problem = match (similar, other_group) {
-            (Some(similar), None) if ours => {
-                Problem::new(Severity::Error, source, format!("unknown kind {kind:?}"))
-                    .at("kind")
-                    .advise(format!("did you mean {similar}?"))
+        let slip = match known {
+            Some((right, _)) if group.is_empty() || nearest(group, [*right]).is_some() => {
+                let advice = format!("{kind} is of {}", group_name(right));
+                Some((
+                    "apiVersion",
+                    format!("no {kind} in {}", group_name(group)),
+                    advice,
+                ))
             }
-            _ => Problem::new(
-                Severity::Warning,
-                source,
-                format!("{kind} of {} is not supported yet", group_name(group)),
-            ),
+            Some(_) => None,
+            None => nearest(kind, KINDS.iter().map(|(_, kind)| *kind))
+                .filter(|_| ours)
+                .map(|similar| {
+                    let advice = format!("did you mean {similar}?");
+                    ("kind", format!("unknown kind {kind:?}"), advice)
+                }),
+        };
+        let problem = match slip {
+            Some((field, reason, advice)) => {
+                let source = self.source(line_of(node, field));
+                Problem::new(Severity::Error, source, reason)
+                    .at(field)
+                    .advise(advice)
+            }
+            None => {
+                let reason = format!("{kind} of {} is not supported yet", group_name(group));
+                Problem::new(Severity::Warning, self.source(node.line), reason)
+            }
         };
         self.push(problem.of(reference));
     }
