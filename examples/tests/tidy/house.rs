@@ -72,11 +72,15 @@ impl House {
         }
     }
 
-    /// Rust files that are not tests from end to end.
+    /// Rust files that are not tests or benches from end to end.
     pub(crate) fn shipped(&self) -> impl Iterator<Item = &Source> {
         self.sources
             .iter()
-            .filter(|source| !source.path.contains("/tests/"))
+            .filter(|source| {
+                !["/tests/", "/benches/"]
+                    .iter()
+                    .any(|part| source.path.contains(part))
+            })
             .filter(|source| !self.only_tests.contains(&source.path))
     }
 
