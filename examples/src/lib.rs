@@ -1,3 +1,4 @@
 //! The whole mesh on one machine, and the application it carries.
 
 pub mod bookinfo;
+pub mod standalone;

@@ -87,12 +87,12 @@ impl Proxy {
     /// Starts the workers. They serve nothing until a plan is applied.
     pub fn start(options: ProxyOptions) -> io::Result<Self> {
         let sinks = Arc::new(LogSinks::new(options.log_target));
-        let own_identity = options.credentials.as_ref().map(|credentials| {
-            let identity = credentials.current().identity().clone();
-            watch::channel(Some(identity)).1
-        });
+        let identity = options
+            .credentials
+            .as_ref()
+            .map(|own| own.current().identity().clone());
         let settings = WorkerSettings {
-            own: OwnLabels::of(&options.node, None),
+            own: OwnLabels::of(&options.node, identity),
             peer_metadata: options
                 .exchange_metadata
                 .then(|| PeerMetadata::of(&options.node)),
@@ -101,7 +101,6 @@ impl Proxy {
                 network: Arc::clone(&options.network),
             },
             drain: options.drain.clone(),
-            principal: own_identity.unwrap_or_else(|| watch::channel(None).1),
         };
         let (workers, threads) = (0..options.workers.max(1))
             .map(|index| start_worker(index, settings.clone()))

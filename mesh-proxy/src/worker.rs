@@ -11,7 +11,7 @@ use std::{
 
 use mesh_core::dataplane::{Name, ServiceRef};
 use mesh_tls::Peer;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     drain::DrainWatch,
@@ -33,7 +33,6 @@ pub(crate) struct WorkerSettings {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) dialer: Dialer,
     pub(crate) drain: DrainWatch,
-    pub(crate) principal: watch::Receiver<Option<mesh_core::identity::SpiffeId>>,
 }
 
 /// What a worker is told.
@@ -167,7 +166,7 @@ impl Worker {
 
     /// Tells of a request that is over: once to counters, once to logs, once to the observer.
     pub(crate) fn tell(&self, record: &RequestRecord, logs: &[CompiledAccessLog]) {
-        self.metrics.borrow_mut().count(&self.own_labels(), record);
+        self.metrics.borrow_mut().count(&self.settings.own, record);
         for log in logs.iter().filter(|log| log.wants(record)) {
             let mut buffers = self.log_buffers.borrow_mut();
             buffers.entry(log.writer_id()).or_default().log(log, record);
@@ -186,13 +185,6 @@ impl Worker {
     pub(crate) fn tell_handshake_failure(&self) {
         self.handshake_failures
             .set(self.handshake_failures.get() + 1);
-    }
-
-    fn own_labels(&self) -> OwnLabels {
-        OwnLabels {
-            principal: self.settings.principal.borrow().clone(),
-            ..self.settings.own.clone()
-        }
     }
 
     fn apply(&self, live: Arc<LiveConfig>) {

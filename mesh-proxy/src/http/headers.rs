@@ -282,7 +282,7 @@ fn settle_client_cert(exchange: &mut Exchange<'_>) {
 /// One element of `x-forwarded-client-cert`, as Envoy writes it.
 fn client_cert_element(connection: &super::server::HttpConnection, peer: &Peer) -> String {
     let mut out = String::new();
-    if let Some(own) = &*connection.worker.settings.principal.borrow() {
+    if let Some(own) = &connection.worker.settings.own.principal {
         let _ = write!(out, "By={own};");
     }
     if let Some(certificate) = &peer.certificate {
