@@ -61,11 +61,13 @@ impl PathRules {
         };
         let redirect =
             self.escaped_slashes == EscapedSlashes::UnescapeAndRedirect && has_escaped_slash(path);
-        let path = self.rewrite(path, unescape)?;
+        let normal = self.rewrite(path, unescape)?;
         Ok(if redirect {
-            NormalPath::Redirect(path)
+            NormalPath::Redirect(normal)
+        } else if normal == path {
+            NormalPath::Forward(Cow::Borrowed(path))
         } else {
-            NormalPath::Forward(Cow::Owned(path))
+            NormalPath::Forward(Cow::Owned(normal))
         })
     }
 

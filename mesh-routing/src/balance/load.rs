@@ -1,12 +1,7 @@
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
-
-use mesh_core::dataplane::EndpointAddress;
 
 use super::{Balancer, EndpointIndex};
 
@@ -32,41 +27,35 @@ pub struct EndpointLoad {
 impl Loads {
     /// For a balancer whose instances have done nothing yet.
     pub fn new(balancer: &Balancer) -> Self {
-        Self::build(balancer, Arc::default(), |_| None)
+        let unknown = vec![None; balancer.len()];
+        Self::build(balancer, Arc::default(), unknown)
     }
 
     /// For a balancer that takes the place of another: instances with the same address keep what is
     /// known of them.
     pub fn carried(balancer: &Balancer, old: &Balancer, loads: &Self) -> Self {
-        let known: HashMap<&EndpointAddress, &Arc<EndpointLoad>> = old
-            .endpoints()
-            .map(|(_, endpoint)| &endpoint.address)
-            .zip(&loads.endpoints)
-            .collect();
-        Self::build(balancer, Arc::clone(&loads.ejected), |address| {
-            known.get(address).map(|load| Arc::clone(load))
-        })
+        let positions = balancer.positions_in(old).into_iter();
+        let known = positions.map(|position| loads.endpoint(position?).cloned());
+        Self::build(balancer, Arc::clone(&loads.ejected), known)
     }
 
     fn build(
         balancer: &Balancer,
         ejected: Arc<AtomicU32>,
-        known: impl Fn(&EndpointAddress) -> Option<Arc<EndpointLoad>>,
+        known: impl IntoIterator<Item = Option<Arc<EndpointLoad>>>,
     ) -> Self {
         Self {
-            endpoints: balancer
-                .endpoints()
-                .map(|(_, endpoint)| {
-                    known(&endpoint.address).unwrap_or_else(|| EndpointLoad::new(&ejected))
-                })
+            endpoints: known
+                .into_iter()
+                .map(|load| load.unwrap_or_else(|| EndpointLoad::new(&ejected)))
                 .collect(),
-            ejected,
             turns: balancer
                 .set
                 .localities
                 .iter()
                 .map(|_| AtomicU32::new(0))
                 .collect(),
+            ejected,
         }
     }
 

@@ -10,9 +10,9 @@ mod priority;
 mod ring_hash;
 mod weights;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use mesh_core::dataplane::{Balancing, Endpoint, EndpointHealth, EndpointSet};
+use mesh_core::dataplane::{Balancing, Endpoint, EndpointAddress, EndpointHealth, EndpointSet};
 
 use crate::{CompileError, Defect, Dice};
 pub use load::{EndpointLoad, Loads};
@@ -101,6 +101,18 @@ impl Balancer {
     /// Every instance with its index.
     pub fn endpoints(&self) -> impl Iterator<Item = (EndpointIndex, &Endpoint)> {
         (0..).map(EndpointIndex).zip(self.set.endpoints())
+    }
+
+    /// Where each instance stood in an older balancer, by address: what was known of it there may be
+    /// carried over.
+    pub fn positions_in(&self, old: &Self) -> Vec<Option<EndpointIndex>> {
+        let before: HashMap<&EndpointAddress, EndpointIndex> = old
+            .endpoints()
+            .map(|(index, endpoint)| (&endpoint.address, index))
+            .collect();
+        self.endpoints()
+            .map(|(_, endpoint)| before.get(&endpoint.address).copied())
+            .collect()
     }
 
     /// The set as planned.

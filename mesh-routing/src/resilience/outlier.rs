@@ -3,6 +3,7 @@ use std::time::Duration;
 use mesh_core::dataplane::OutlierDetection;
 
 use super::Outcome;
+use crate::EndpointIndex;
 
 /// Who of a cluster's instances is left out for a while. Times are measured from any fixed start.
 ///
@@ -55,20 +56,42 @@ impl OutlierDetector {
         }
     }
 
+    /// A detector that goes on where another stopped, for instances that stood at these positions
+    /// of its own, if at all (see [`Balancer::positions_in`](crate::Balancer::positions_in)).
+    pub fn carried(&self, settings: OutlierDetection, from: &[Option<EndpointIndex>]) -> Self {
+        let before = |position: &Option<EndpointIndex>| {
+            let record = self.instances.get((*position)?.0 as usize);
+            record.cloned()
+        };
+        let instances: Vec<Record> = from
+            .iter()
+            .map(|position| before(position).unwrap_or_default())
+            .collect();
+        Self {
+            settings,
+            ejected: instances
+                .iter()
+                .filter(|record| record.is_ejected())
+                .count(),
+            instances,
+            next_sweep: self.next_sweep,
+        }
+    }
+
     /// Takes note of how an attempt ended, and says whether that ejects the instance.
     pub fn record(
         &mut self,
-        instance: usize,
+        instance: EndpointIndex,
         outcome: &Outcome,
         now: Duration,
     ) -> Option<Ejection> {
         let settings = self.settings;
-        let record = self.instances.get_mut(instance)?;
+        let record = self.instances.get_mut(instance.0 as usize)?;
         let reason = record.count(outcome, &settings)?;
-        if record.until.is_some() || !self.has_room() {
+        if record.is_ejected() || !self.has_room() {
             return None;
         }
-        let record = &mut self.instances[instance];
+        let record = &mut self.instances[instance.0 as usize];
         record.times += 1;
         let longest = Self::MAX_EJECTION.max(settings.base_ejection);
         let time = settings
@@ -82,12 +105,12 @@ impl OutlierDetector {
 
     /// Lets instances back whose time is over, calling `returned` for each. Does something once per
     /// interval at most; call it as often as convenient.
-    pub fn sweep(&mut self, now: Duration, mut returned: impl FnMut(usize)) {
+    pub fn sweep(&mut self, now: Duration, mut returned: impl FnMut(EndpointIndex)) {
         if now < self.next_sweep {
             return;
         }
         self.next_sweep = now.saturating_add(self.settings.interval);
-        for (index, record) in self.instances.iter_mut().enumerate() {
+        for (index, record) in (0..).map(EndpointIndex).zip(&mut self.instances) {
             match record.until {
                 Some(until) if until <= now => {
                     record.until = None;
@@ -101,10 +124,10 @@ impl OutlierDetector {
     }
 
     /// Whether an instance is left out.
-    pub fn is_ejected(&self, instance: usize) -> bool {
+    pub fn is_ejected(&self, instance: EndpointIndex) -> bool {
         self.instances
-            .get(instance)
-            .is_some_and(|record| record.until.is_some())
+            .get(instance.0 as usize)
+            .is_some_and(Record::is_ejected)
     }
 
     /// How many are left out.
@@ -121,6 +144,10 @@ impl OutlierDetector {
 }
 
 impl Record {
+    fn is_ejected(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// Failures to reach an instance count as gateway errors unless they are counted apart.
     fn count(&mut self, outcome: &Outcome, settings: &OutlierDetection) -> Option<Ejection> {
         let local = outcome.is_local_origin_failure();

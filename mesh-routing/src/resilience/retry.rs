@@ -83,7 +83,8 @@ impl RetryPolicy {
         self.num_retries
     }
 
-    fn wants(&self, outcome: &Outcome) -> bool {
+    /// Whether an outcome is one to try again as long as tries are left.
+    pub fn wants(&self, outcome: &Outcome) -> bool {
         let statuses =
             matches!(outcome, Outcome::Response { status, .. } if self.statuses.contains(status));
         statuses

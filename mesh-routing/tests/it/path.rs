@@ -95,9 +95,14 @@ fn refusals() {
 }
 
 #[test]
-fn what_is_plain_is_borrowed() {
-    let path = ALL.apply("/a.b/c").unwrap();
-    assert!(matches!(path, NormalPath::Forward(Cow::Borrowed(_))));
+fn what_stays_is_borrowed() {
+    for path in ["/a.b/c", "/a%2Fb", "/100%25", "/.a/.b"] {
+        let path = ALL.apply(path).unwrap();
+        assert!(
+            matches!(path, NormalPath::Forward(Cow::Borrowed(_))),
+            "{path:?}"
+        );
+    }
 }
 
 /// Ways to write `/admin/x` that a destination may take for it.

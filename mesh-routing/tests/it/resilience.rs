@@ -2,9 +2,12 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use mesh_core::dataplane::{self, *};
-use mesh_routing::resilience::{
-    Abort, CircuitBreaker, Deadlines, Ejection, FaultPolicy, Injection, Outcome, OutlierDetector,
-    Overflow, ResetKind, RetryPolicy, RetryVerdict, grpc_timeout,
+use mesh_routing::{
+    EndpointIndex,
+    resilience::{
+        Abort, CircuitBreaker, Deadlines, Ejection, FaultPolicy, Injection, Outcome,
+        OutlierDetector, Overflow, ResetKind, RetryPolicy, RetryVerdict, grpc_timeout,
+    },
 };
 
 fn policy(retry_on: &[&str], statuses: &[u16]) -> dataplane::RetryPolicy {
@@ -264,6 +267,8 @@ fn circuits() {
     assert_eq!(breaker.in_use(), [0, 0, 1, 0]);
 }
 
+const FIRST: EndpointIndex = EndpointIndex(0);
+
 const SETTINGS: OutlierDetection = OutlierDetection {
     consecutive_5xx: 3,
     consecutive_gateway_errors: 2,
@@ -278,9 +283,9 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn returned(detector: &mut OutlierDetector, seconds: u64) -> Vec<usize> {
+fn returned(detector: &mut OutlierDetector, seconds: u64) -> Vec<u32> {
     let mut back = Vec::new();
-    detector.sweep(at(seconds), |instance| back.push(instance));
+    detector.sweep(at(seconds), |instance| back.push(instance.0));
     back
 }
 
@@ -288,7 +293,7 @@ fn returned(detector: &mut OutlierDetector, seconds: u64) -> Vec<usize> {
 fn ejecting_and_returning() {
     let mut detector = OutlierDetector::new(SETTINGS, 4);
     let record = |detector: &mut OutlierDetector, outcome, seconds| {
-        detector.record(0, &outcome, at(seconds))
+        detector.record(FIRST, &outcome, at(seconds))
     };
     assert_eq!(record(&mut detector, status(500), 0), None);
     assert_eq!(record(&mut detector, status(500), 0), None);
@@ -299,7 +304,7 @@ fn ejecting_and_returning() {
         record(&mut detector, status(500), 0),
         Some(Ejection::ServerErrors)
     );
-    assert!(detector.is_ejected(0));
+    assert!(detector.is_ejected(FIRST));
     assert_eq!(returned(&mut detector, 29), []);
     // Sweeps are an interval apart.
     assert_eq!(returned(&mut detector, 31), []);
@@ -329,7 +334,7 @@ fn some_always_stay() {
     let mut detector = OutlierDetector::new(SETTINGS, 4);
     for instance in 0..4 {
         for _ in 0..5 {
-            detector.record(instance, &status(503), at(0));
+            detector.record(EndpointIndex(instance), &status(503), at(0));
         }
     }
     assert_eq!(detector.ejected(), 2);
@@ -350,7 +355,7 @@ fn some_always_stay() {
         let mut detector = OutlierDetector::new(settings, 2);
         for instance in 0..2 {
             for _ in 0..5 {
-                detector.record(instance, &status(503), at(0));
+                detector.record(EndpointIndex(instance), &status(503), at(0));
             }
         }
         assert_eq!(detector.ejected(), want);
@@ -368,13 +373,34 @@ fn local_failures_may_be_counted_apart() {
     };
     let mut detector = OutlierDetector::new(settings, 2);
     let reset = Outcome::Reset(ResetKind::BeforeResponse);
-    assert_eq!(detector.record(0, &status(503), at(0)), None);
-    assert_eq!(detector.record(0, &reset, at(0)), None);
+    assert_eq!(detector.record(FIRST, &status(503), at(0)), None);
+    assert_eq!(detector.record(FIRST, &reset, at(0)), None);
     assert_eq!(
-        detector.record(0, &reset, at(0)),
+        detector.record(FIRST, &reset, at(0)),
         Some(Ejection::LocalFailures)
     );
     // What never left this side says nothing about the instance.
-    assert_eq!(detector.record(1, &Outcome::Overflow, at(0)), None);
-    assert_eq!(detector.record(9, &reset, at(0)), None);
+    assert_eq!(
+        detector.record(EndpointIndex(1), &Outcome::Overflow, at(0)),
+        None
+    );
+    assert_eq!(detector.record(EndpointIndex(9), &reset, at(0)), None);
+}
+
+#[test]
+fn ejections_outlive_a_change_of_instances() {
+    let mut before = OutlierDetector::new(SETTINGS, 4);
+    for instance in [0, 2] {
+        for _ in 0..3 {
+            before.record(EndpointIndex(instance), &status(503), at(0));
+        }
+    }
+    // Number 2 is number 1 now, number 0 is gone, one is new.
+    let from = [Some(EndpointIndex(1)), Some(EndpointIndex(2)), None];
+    let mut after = before.carried(SETTINGS, &from);
+    assert_eq!(after.ejected(), 1);
+    let ejected = [0, 1, 2].map(|index| after.is_ejected(EndpointIndex(index)));
+    assert_eq!(ejected, [false, true, false]);
+    assert_eq!(returned(&mut after, 30), [1]);
+    assert_eq!(after.ejected(), 0);
 }
