@@ -1,5 +1,11 @@
 //! Expectations are written from what istiod is known to generate, not from our own output.
 
+mod access;
+mod clusters;
+mod determinism;
 mod gateway;
+mod inbound;
 mod outbound;
+mod rules;
+mod samples;
 mod town;

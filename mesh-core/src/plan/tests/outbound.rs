@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::town::{Town, host, listener, listener_names, manager, proxied, routes};
 use crate::dataplane::{
     ChainMatch, ClusterChoice, ForwardClientCert, HttpFilter, RouteAction, RouteMatch, RouteSource,
-    TransportProtocol,
+    Terminal, TransportProtocol,
 };
 
 #[test]
@@ -131,4 +131,192 @@ fn without_rules_requests_go_straight_to_the_service() {
     assert_eq!((retry.num_retries, retry.host_selection_attempts), (2, 5));
     assert!(retry.avoid_previous_hosts);
     assert_eq!(retry.per_try_timeout, None);
+}
+
+const WEB: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: other}
+spec:
+  clusterIP: 10.0.0.9
+  selector: {app: web}
+  ports: [{port: 80, name: http}, {port: 3306, name: tcp-db}, {port: 7000}]
+";
+
+#[test]
+fn a_listener_per_address_where_bytes_are_passed_on() {
+    let plan = Town::bookinfo(&[WEB]).productpage();
+    assert_eq!(
+        listener_names(&plan),
+        [
+            "0.0.0.0_80",
+            "0.0.0.0_9080",
+            "10.0.0.9_3306",
+            "10.0.0.9_7000",
+            "127.0.0.1_15080",
+            "virtualOutbound",
+            "virtualInbound",
+        ]
+    );
+    let full = "web.other.svc.cluster.local";
+    let bytes = listener(&plan, "10.0.0.9_3306");
+    let [chain] = &bytes.filter_chains[..] else {
+        panic!("one chain")
+    };
+    assert_eq!(chain.matches, ChainMatch::default());
+    assert_eq!(proxied(chain), format!("outbound|3306||{full}"));
+    assert!(bytes.default_filter_chain.is_none());
+    assert!(!bytes.listener_filters.http_inspector);
+
+    // Of an undeclared port it shows what is spoken.
+    let auto = listener(&plan, "10.0.0.9_7000");
+    let table = RouteSource::Named((*format!("{full}:7000")).into());
+    assert_eq!(manager(&auto.filter_chains[0]).routes, table);
+    let rest = auto.default_filter_chain.as_ref().unwrap();
+    assert_eq!(proxied(rest), format!("outbound|7000||{full}"));
+    let own = &plan.routes[&*format!("{full}:7000")].virtual_hosts;
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0].domains, ["*"]);
+}
+
+#[test]
+fn domains_of_a_service_in_another_namespace() {
+    let plan = Town::bookinfo(&[WEB]).productpage();
+    let web = host(&plan.routes["80"], "web.other.svc.cluster.local:80");
+    assert_eq!(
+        web.domains,
+        [
+            "web.other.svc.cluster.local",
+            "web.other.svc.cluster.local.",
+            "web.other",
+            "web.other.svc",
+            "10.0.0.9",
+        ]
+    );
+}
+
+#[test]
+fn the_proxy_port_knows_every_service_with_and_without_port() {
+    let plan = Town::bookinfo(&[WEB]).productpage();
+    let proxy = listener(&plan, "127.0.0.1_15080");
+    assert!(proxy.bind_to_port);
+    assert_eq!(proxy.address.to_string(), "127.0.0.1:15080");
+    let table = &plan.routes["http_proxy"];
+    assert!(!table.ignore_port_in_host_matching);
+    let domains = |name: &str| &host(table, name).domains;
+    for short in [
+        "reviews",
+        "reviews.default",
+        "reviews.default.svc.cluster.local",
+    ] {
+        let with_port = format!("{short}:9080");
+        let reviews = domains("reviews.default.svc.cluster.local:9080");
+        assert!(reviews.contains(&with_port) && reviews.contains(&short.to_owned()));
+    }
+    // Of several ports only 80 is meant without saying so.
+    assert!(domains("web.other.svc.cluster.local:80").contains(&"web.other".to_owned()));
+    let undeclared = domains("web.other.svc.cluster.local:7000");
+    assert!(undeclared.contains(&"web.other:7000".to_owned()));
+    assert!(!undeclared.contains(&"web.other".to_owned()));
+    // Nobody else: passing a request on as it came would lead back to the proxy.
+    let rest = table.virtual_hosts.last().unwrap();
+    assert_eq!(
+        (&*rest.name, &rest.domains[..]),
+        ("block_all", &["*".to_owned()][..])
+    );
+    let RouteAction::Forward(forward) = &rest.routes[0].action else {
+        panic!("a 503 that says so")
+    };
+    assert_eq!(
+        forward.cluster,
+        ClusterChoice::Single("BlackHoleCluster".into())
+    );
+}
+
+#[test]
+fn undeclared_hosts_may_be_refused() {
+    let sidecar = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default}\n\
+                   spec:\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n  \
+                   egress: [{hosts: ['./*']}]\n";
+    let plan = Town::bookinfo(&[WEB, sidecar]).productpage();
+    assert!(
+        !plan.routes.contains_key("80"),
+        "a Sidecar narrows what is seen"
+    );
+    let rest = plan.routes["9080"].virtual_hosts.last().unwrap();
+    assert_eq!(&*rest.name, "block_all");
+    assert!(matches!(&rest.routes[0].action, RouteAction::Respond(answer) if answer.status == 502));
+    let captured = listener(&plan, "virtualOutbound");
+    assert_eq!(proxied(&captured.filter_chains[1]), "BlackHoleCluster");
+    let shared = listener(&plan, "0.0.0.0_9080")
+        .default_filter_chain
+        .as_ref();
+    assert_eq!(proxied(shared.unwrap()), "BlackHoleCluster");
+}
+
+#[test]
+fn names_and_rules_tell_tls_connections_apart() {
+    let texts = "\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a}
+spec: {hosts: [a.org, b.org], location: MESH_EXTERNAL, resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec:
+  hosts: [b.org]
+  tls: [{match: [{port: 443, sniHosts: [b.org]}], route: [{destination: {host: a.org}}]}]
+";
+    // Without addresses of their own they share one listener.
+    let town = Town::without_virtual_addresses(&[texts]);
+    let plan = town.productpage();
+    let shared = listener(&plan, "0.0.0.0_443");
+    assert!(shared.listener_filters.tls_inspector);
+    let chains: Vec<_> = shared
+        .filter_chains
+        .iter()
+        .map(|chain| (chain.matches.server_names.join(","), proxied(chain)))
+        .collect();
+    let to_a = "outbound|443||a.org";
+    assert_eq!(
+        chains,
+        [("a.org".to_owned(), to_a), ("b.org".to_owned(), to_a)]
+    );
+    let rest = shared.default_filter_chain.as_ref().unwrap();
+    assert_eq!(proxied(rest), "PassthroughCluster");
+}
+
+#[test]
+fn tcp_rules_split_connections() {
+    let rules = "\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: db, namespace: other}
+spec:
+  hosts: [web]
+  tcp:
+  - match: [{port: 3306, sourceLabels: {app: nobody}}]
+    route: [{destination: {host: web, port: {number: 80}}}]
+  - match: [{port: 3306}]
+    route:
+    - {destination: {host: web, subset: a}, weight: 1}
+    - {destination: {host: web, subset: b}, weight: 3}
+";
+    let plan = Town::bookinfo(&[WEB, rules]).productpage();
+    let [chain] = &listener(&plan, "10.0.0.9_3306").filter_chains[..] else {
+        panic!("one chain")
+    };
+    let Terminal::Tcp(proxy) = &chain.terminal else {
+        panic!("passes bytes on")
+    };
+    let shares: Vec<_> = proxy
+        .clusters
+        .iter()
+        .map(|one| (&*one.name, one.weight))
+        .collect();
+    let a = "outbound|3306|a|web.other.svc.cluster.local";
+    let b = "outbound|3306|b|web.other.svc.cluster.local";
+    assert_eq!(shares, [(a, 1), (b, 3)]);
 }

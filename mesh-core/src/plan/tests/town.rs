@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::Arc};
 use crate::{
     config::{Change, ConfigSet, Problem, Resource, Spec, kubernetes, parse},
     dataplane::{
-        FilterChain, HttpConnectionManager, Listener, Node, NodeKind, Route, RouteTable, Snapshot,
-        Terminal, VirtualHost,
+        ClusterChoice, FilterChain, HttpConnectionManager, Listener, Node, NodeKind, PathMatch,
+        Route, RouteAction, RouteTable, Snapshot, Terminal, ValueMatch, VirtualHost,
     },
     mesh::{Mesh, MeshDefaults},
     name::{IpNetwork, Labels, Locality},
@@ -16,6 +16,8 @@ use crate::{
 /// What is written, with pods.
 pub(super) struct Town {
     pub(super) set: ConfigSet,
+    /// Whether services that are given no address get one.
+    pub(super) gives_addresses: bool,
 }
 
 impl Town {
@@ -41,12 +43,21 @@ impl Town {
         let pods = pods(&set);
         Self {
             set: set.apply(pods.into_iter().map(Change::Put)),
+            gives_addresses: true,
+        }
+    }
+
+    /// Our own bookinfo, as where services have only addresses that are written.
+    pub(super) fn without_virtual_addresses(texts: &[&str]) -> Self {
+        Self {
+            gives_addresses: false,
+            ..Self::bookinfo(texts)
         }
     }
 
     pub(super) fn mesh(&self) -> Arc<Mesh> {
         let defaults = MeshDefaults {
-            virtual_addresses: IpNetwork::parse("127.254.0.0/16"),
+            virtual_addresses: IpNetwork::parse("127.254.0.0/16").filter(|_| self.gives_addresses),
             ..MeshDefaults::default()
         };
         Mesh::resolve(&self.set, &defaults).0
@@ -188,4 +199,56 @@ pub(super) fn host<'a>(table: &'a RouteTable, name: &str) -> &'a VirtualHost {
 pub(super) fn routes<'a>(snapshot: &'a Snapshot, service: &str) -> &'a [Route] {
     let name = format!("{service}.default.svc.cluster.local:9080");
     &host(&snapshot.routes["9080"], &name).routes
+}
+
+/// A route in a few words: `end-user = "jason": delay 7s -> 9080/v1/ratings`.
+pub(super) fn tell(route: &Route) -> String {
+    let mut words = Vec::new();
+    if route.matches.path != PathMatch::default() {
+        words.push(format!("{:?}", route.matches.path));
+    }
+    for header in &route.matches.headers {
+        let not = if header.invert { "not " } else { "" };
+        words.push(match &header.value {
+            ValueMatch::Present => format!("{not}{}", header.name),
+            ValueMatch::Text { pattern, .. } => format!("{not}{} {pattern}", header.name),
+            ValueMatch::Range { .. } => unreachable!("Istio has no ranges"),
+        });
+    }
+    for query in &route.matches.query {
+        words.push(format!("?{} {:?}", query.name, query.value));
+    }
+    let fault = route.fault.unwrap_or_default();
+    if let Some(delay) = fault.delay {
+        words.push(format!(
+            "delay {:?} {}",
+            delay.duration,
+            delay.share.parts()
+        ));
+    }
+    if let Some(abort) = fault.abort {
+        let status = abort.http_status.unwrap_or_default();
+        words.push(format!("abort {status} {}", abort.share.parts()));
+    }
+    words.push(match &route.action {
+        RouteAction::Forward(forward) => match &forward.cluster {
+            ClusterChoice::Single(name) => format!("-> {}", short(name)),
+            ClusterChoice::Weighted(several) => several
+                .iter()
+                .map(|one| format!("{}% -> {}", one.weight, short(&one.name)))
+                .collect::<Vec<_>>()
+                .join(", "),
+            ClusterChoice::Header(_) => unreachable!("Istio chooses none by header"),
+        },
+        RouteAction::Redirect(redirect) => format!("redirect {}", redirect.status),
+        RouteAction::Respond(response) => format!("respond {}", response.status),
+    });
+    words.join(" ")
+}
+
+/// `outbound|9080|v1|reviews.default.svc.cluster.local` as `9080/v1/reviews`.
+fn short(cluster: &str) -> String {
+    let cluster = cluster.replace(".default.svc.cluster.local", "");
+    let parts: Vec<_> = cluster.split('|').skip(1).collect();
+    parts.join("/")
 }
