@@ -58,6 +58,9 @@ impl Balancer {
     /// The largest ring or Maglev table, in slots (Envoy's, 8 MiB of indices).
     pub const MAX_TABLE: u64 = 8 << 20;
 
+    /// The most instances that are drawn to find the least busy: more would not find a better one.
+    pub const MAX_CHOICES: u32 = 32;
+
     /// Prepares the choice. `panic_threshold` is the percentage of healthy instances below which
     /// all of a priority are used; zero never does. Refuses table sizes out of bounds.
     pub fn compile(
@@ -154,7 +157,7 @@ impl Policy {
         Ok(match balancing {
             Balancing::RoundRobin => Self::RoundRobin,
             Balancing::LeastRequest { choices } => Self::LeastRequest {
-                choices: (*choices).max(2),
+                choices: (*choices).clamp(2, Balancer::MAX_CHOICES),
             },
             // The caller told the instance; if it is asked all the same, any of them will do.
             Balancing::Random | Balancing::Provided => Self::Random,

@@ -41,8 +41,29 @@ impl Rank {
 }
 
 impl Candidate {
+    /// The most combinations of one chain.
+    const MAX_COMBINATIONS: usize = 1 << 16;
+
     /// Every combination of a chain's alternatives.
     pub(super) fn expand(chain: usize, matches: &ChainMatch) -> Result<Vec<Self>, CompileError> {
+        let lengths = [
+            matches.destination_networks.len(),
+            matches.server_names.len(),
+            matches.application_protocols.len(),
+            matches.source_networks.len(),
+            matches.source_ports.len(),
+        ];
+        let size = lengths
+            .iter()
+            .map(|len| (*len).max(1))
+            .fold(1, usize::saturating_mul);
+        if size > Self::MAX_COMBINATIONS {
+            return Err(Defect::TableSize {
+                size: size as u64,
+                rule: "a chain has at most 65536 combinations of conditions",
+            }
+            .into());
+        }
         let names = compile_all("server_names", &matches.server_names, |name| {
             ServerName::compile(name)
         })?;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use mesh_core::dataplane::*;
-use mesh_routing::{ChainRef, ChainSelector, ConnectionFacts};
+use mesh_routing::{ChainRef, ChainSelector, ConnectionFacts, Defect};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 fn chain(name: &str, matches: ChainMatch) -> FilterChain {
@@ -165,6 +165,16 @@ fn refusals() {
     };
     let error = ChainSelector::compile(&listener(vec![chain("a", bad)], false)).unwrap_err();
     assert_eq!(error.field, "filter_chains[0].matches.server_names[0]");
+    let wide = ChainMatch {
+        source_ports: (0..300).collect(),
+        server_names: (0..300).map(|number| format!("{number}.com")).collect(),
+        ..Default::default()
+    };
+    let error = ChainSelector::compile(&listener(vec![chain("a", wide)], false)).unwrap_err();
+    assert!(matches!(
+        error.defect,
+        Defect::TableSize { size: 90_000, .. }
+    ));
 }
 
 /// How specific a condition of a chain is that holds; none if it does not.
