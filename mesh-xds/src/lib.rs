@@ -4,3 +4,8 @@
 pub mod bootstrap;
 pub mod codec;
 pub mod proto;
+pub mod protocol;
+
+mod served;
+
+pub use served::Served;
