@@ -3,6 +3,7 @@
 #[cfg(feature = "bootstrap")]
 pub mod bootstrap;
 pub mod codec;
+pub mod control;
 pub mod proto;
 pub mod protocol;
 

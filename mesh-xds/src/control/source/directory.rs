@@ -1,0 +1,275 @@
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{ConfigSource, SourceEvent, SourceSink};
+
+/// Files of YAML or JSON, followed as they are edited.
+///
+/// A directory stands for the files directly in it that end in `.yaml`, `.yml` or `.json`, as for
+/// `kubectl apply -f`. However an editor saves, in place or by renaming, what counts is what the
+/// files say once writing has come to rest.
+#[derive(Debug)]
+pub struct DirectorySource {
+    paths: Vec<PathBuf>,
+    /// Files that belong to somebody else.
+    except: Vec<String>,
+}
+
+/// Why a path cannot be a source.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", path.display())]
+pub struct DirectoryError {
+    path: PathBuf,
+    #[source]
+    error: io::Error,
+}
+
+/// The texts of files by name.
+type Texts = BTreeMap<String, String>;
+
+impl DirectorySource {
+    /// Writing has come to rest when nothing happened for so long.
+    const REST: Duration = Duration::from_millis(30);
+    /// Where changes cannot be watched, files are looked at this often.
+    const POLL: Duration = Duration::from_secs(1);
+    const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+    /// Follows directories and files, all of which must be there to begin with.
+    pub fn new(paths: Vec<PathBuf>) -> Result<Self, DirectoryError> {
+        for path in &paths {
+            let checked = if path.is_dir() {
+                fs::read_dir(path).map(drop)
+            } else {
+                fs::metadata(path).map(drop)
+            };
+            checked.map_err(|error| DirectoryError {
+                path: path.clone(),
+                error,
+            })?;
+        }
+        Ok(Self {
+            paths,
+            except: Vec::new(),
+        })
+    }
+
+    /// Leaves out files of this name: they are not configuration.
+    pub fn except(mut self, name: &str) -> Self {
+        self.except.push(name.to_owned());
+        self
+    }
+
+    /// The files there are now, in order.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for path in &self.paths {
+            if !path.is_dir() {
+                files.push(path.clone());
+                continue;
+            }
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            let mut inside: Vec<_> = entries
+                .map(|entry| entry.path())
+                .filter(|file| self.counts(file))
+                .collect();
+            inside.sort();
+            files.extend(inside);
+        }
+        files
+    }
+
+    fn counts(&self, file: &Path) -> bool {
+        let ending = file
+            .extension()
+            .and_then(|ending| ending.to_str())
+            .unwrap_or_default();
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        file.is_file()
+            && Self::ENDINGS.contains(&ending)
+            && !name.starts_with('.')
+            && !self.except.iter().any(|except| except == name)
+    }
+
+    /// What the files say now. A file that cannot be read keeps what it said before.
+    fn read(&self, before: &Texts, troubles: &mut Vec<String>) -> Texts {
+        let mut texts = Texts::new();
+        for file in self.files() {
+            let name = file.display().to_string();
+            match fs::read_to_string(&file) {
+                Ok(text) => drop(texts.insert(name, text)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    troubles.push(format!("{name}: {error}"));
+                    if let Some(text) = before.get(&name) {
+                        texts.insert(name, text.clone());
+                    }
+                }
+            }
+        }
+        texts
+    }
+
+    /// Watches directories rather than files: an editor that saves by renaming puts another file in
+    /// the watched one's place.
+    fn watch(&self, wake: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+        let mut watcher = notify::recommended_watcher(move |_event| {
+            // One waiting signal is as good as many.
+            let _ = wake.try_send(());
+        })?;
+        for path in &self.paths {
+            let directory = match path.parent() {
+                Some(parent) if !path.is_dir() && parent.as_os_str().is_empty() => Path::new("."),
+                Some(parent) if !path.is_dir() => parent,
+                _ => path,
+            };
+            watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        }
+        Ok(watcher)
+    }
+}
+
+impl ConfigSource for DirectorySource {
+    async fn run(self, sink: SourceSink) {
+        let (wake, mut woken) = mpsc::channel(1);
+        let watcher = self.watch(wake);
+        let mut known = Texts::new();
+        let mut told = Vec::new();
+        let mut synced = false;
+        loop {
+            let mut troubles = Vec::new();
+            let texts = self.read(&known, &mut troubles);
+            let mut events = changes(&known, &texts);
+            if troubles != told {
+                let reasons = troubles.iter().cloned();
+                events.extend(reasons.map(|reason| SourceEvent::Trouble { reason }));
+                told = troubles;
+            }
+            if !synced {
+                events.push(SourceEvent::Synced);
+                synced = true;
+            }
+            for event in events {
+                if sink.send(event).await.is_err() {
+                    return;
+                }
+            }
+            known = texts;
+            tokio::select! {
+                () = sink.closed() => return,
+                () = something_happened(&mut woken, watcher.is_ok()) => {}
+            }
+        }
+    }
+}
+
+/// Waits for a change and for writing to come to rest.
+async fn something_happened(woken: &mut mpsc::Receiver<()>, watched: bool) {
+    if !watched {
+        return sleep(DirectorySource::POLL).await;
+    }
+    woken.recv().await;
+    while tokio::time::timeout(DirectorySource::REST, woken.recv())
+        .await
+        .is_ok()
+    {}
+}
+
+fn changes(before: &Texts, now: &Texts) -> Vec<SourceEvent> {
+    let gone = before.keys().filter(|name| !now.contains_key(*name));
+    let gone = gone.map(|name| SourceEvent::FileGone { name: name.clone() });
+    let changed = now
+        .iter()
+        .filter(|(name, text)| before.get(*name) != Some(text));
+    let changed = changed.map(|(name, text)| SourceEvent::File {
+        name: name.clone(),
+        text: text.clone(),
+    });
+    gone.chain(changed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of its own, gone at the end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.0.join(name), text).unwrap();
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// An event as `file=text`, with the file's last part.
+    fn brief(event: SourceEvent) -> String {
+        let last = |name: String| name.rsplit('/').next().unwrap_or_default().to_owned();
+        match event {
+            SourceEvent::File { name, text } => format!("{}={text}", last(name)),
+            SourceEvent::FileGone { name } => format!("{} gone", last(name)),
+            SourceEvent::Synced => "synced".into(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    async fn next(events: &mut mpsc::Receiver<SourceEvent>) -> String {
+        let event = tokio::time::timeout(Duration::from_secs(20), events.recv()).await;
+        brief(event.unwrap().unwrap())
+    }
+
+    #[tokio::test]
+    async fn files_are_followed_however_they_are_saved() {
+        let scratch = Scratch::new("mesh-directory-source");
+        scratch.write("b.yaml", "1");
+        scratch.write("a.yml", "2");
+        scratch.write("notes.txt", "no");
+        scratch.write("local.yaml", "no");
+        let source = DirectorySource::new(vec![scratch.0.clone()])
+            .unwrap()
+            .except("local.yaml");
+        let (sink, mut events) = mpsc::channel(8);
+        let running = tokio::spawn(source.run(sink));
+        for want in ["a.yml=2", "b.yaml=1", "synced"] {
+            assert_eq!(next(&mut events).await, want);
+        }
+        scratch.write("b.yaml", "in place");
+        assert_eq!(next(&mut events).await, "b.yaml=in place");
+        scratch.write(".b.yaml.swp", "renamed");
+        fs::rename(scratch.0.join(".b.yaml.swp"), scratch.0.join("b.yaml")).unwrap();
+        assert_eq!(next(&mut events).await, "b.yaml=renamed");
+        fs::remove_file(scratch.0.join("a.yml")).unwrap();
+        assert_eq!(next(&mut events).await, "a.yml gone");
+        drop(events);
+        running.await.unwrap();
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_named() {
+        let error = DirectorySource::new(vec!["/nowhere/at/all".into()]).unwrap_err();
+        assert!(
+            error.to_string().starts_with("/nowhere/at/all: "),
+            "{error}"
+        );
+    }
+}
