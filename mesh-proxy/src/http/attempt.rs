@@ -1,10 +1,10 @@
 //! Sending a request on: choose, connect, send, judge, and perhaps once more.
 
-use std::{future::Future, rc::Rc, time::Duration};
+use std::{future::Future, net::SocketAddr, rc::Rc, time::Duration};
 
-use http::{Response, request::Parts};
+use http::{Response, Version};
 use hyper::body::Incoming;
-use mesh_core::dataplane::{EndpointAddress, RouteAction};
+use mesh_core::dataplane::{Direction, EndpointAddress, RouteAction};
 use mesh_routing::{
     Dice, Matched,
     resilience::{Deadlines, Outcome, ResetKind, RetryPolicy, RetryVerdict},
@@ -99,7 +99,7 @@ pub(super) async fn forward(
         body: RequestBody::new(body, forward.retry.is_some() || !forward.mirrors.is_empty()),
         retry: forward.retry.as_ref(),
         hash: hash.hash,
-        named: named_by_caller(connection, head),
+        named: named_by_caller(connection, record),
         deadline: deadlines.request.map(|limit| Instant::now() + limit),
         per_try: deadlines.per_try,
         seed,
@@ -296,17 +296,22 @@ fn outcome_of(tried: &Result<Reached, Failed>) -> Outcome {
     }
 }
 
-/// The instance the caller meant, for clusters that follow it: what a redirected connection was
-/// first meant for, or, through an explicit proxy, the host of the request itself.
-fn named_by_caller(connection: &HttpConnection, head: &Parts) -> Option<EndpointAddress> {
-    if connection.meant_for != connection.record.accepted_on {
-        return Some(EndpointAddress::Socket(connection.meant_for));
+/// The instance the caller meant, for clusters that follow it: through an explicit proxy the host
+/// of the request itself, otherwise what the connection was meant for. Only our own application may
+/// name whom to call; and a connection that was meant for this very proxy names nobody.
+fn named_by_caller(connection: &HttpConnection, record: &RequestRecord) -> Option<EndpointAddress> {
+    let outbound = connection.record.direction == Direction::Outbound;
+    let absolute_form = record.protocol < Version::HTTP_2;
+    match record.uri.authority().filter(|_| outbound && absolute_form) {
+        Some(authority) => {
+            let port = authority.port_u16().unwrap_or(80);
+            let host = authority.host().trim_matches(['[', ']']);
+            Some(match host.parse() {
+                Ok(ip) => EndpointAddress::Socket(SocketAddr::new(ip, port)),
+                Err(_) => EndpointAddress::Dns(host.to_owned(), port),
+            })
+        }
+        None if outbound && connection.meant_for == connection.record.accepted_on => None,
+        None => Some(EndpointAddress::Socket(connection.meant_for)),
     }
-    let authority: http::uri::Authority = connection.view_of(head).authority.parse().ok()?;
-    let port = authority.port_u16().unwrap_or(80);
-    let host = authority.host().trim_matches(['[', ']']);
-    Some(match host.parse() {
-        Ok(ip) => EndpointAddress::Socket(std::net::SocketAddr::new(ip, port)),
-        Err(_) => EndpointAddress::Dns(host.to_owned(), port),
-    })
 }
