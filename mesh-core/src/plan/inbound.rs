@@ -260,7 +260,6 @@ impl Target<'_> {
                     !matches!(port.protocol, AppProtocol::Grpc | AppProtocol::GrpcWeb)
                 })
                 .map(|_| retries::inbound_policy()),
-            missing_cluster_status: Some(503),
             ..tables::forward_to(self.cluster.clone())
         };
         let operation = match declared {

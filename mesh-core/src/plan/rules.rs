@@ -178,7 +178,7 @@ impl Translation<'_> {
                 })
                 .collect(),
             hash,
-            missing_cluster_status: Some(503),
+            missing_cluster_status: None,
         }
     }
 

@@ -100,16 +100,15 @@ pub(super) fn of_proxy(view: &View<'_>, problems: &mut Vec<Problem>) -> RouteTab
         let host = of_service_port(view, service, port, taken.claim(with_port), problems);
         virtual_hosts.insert(host.name.clone(), host);
     }
-    let default_port = |service: &Service| {
-        let mut ports = http.iter().filter(|(other, _)| other.host == service.host);
-        let first = ports.next()?.1;
-        ports.next().is_none().then_some(first)
-    };
+    let mut ports_of: BTreeMap<&Host, usize> = BTreeMap::new();
+    for (service, _) in &http {
+        *ports_of.entry(&service.host).or_default() += 1;
+    }
     // Port 80 comes before what is ours.
     let (standard, others): (Vec<_>, Vec<_>) =
         http.iter().partition(|(_, port)| *port == HTTP_PORT);
     let ours = others.into_iter();
-    let ours = ours.filter(|(service, port)| default_port(service) == Some(*port));
+    let ours = ours.filter(|(service, _)| ports_of.get(&service.host) == Some(&1));
     for (service, port) in standard.into_iter().chain(ours) {
         let name = service_table_name(service, port);
         if let Some(host) = virtual_hosts.get_mut(&name) {
@@ -181,7 +180,10 @@ fn hosts_without_service<'a>(
     let mut hosts = BTreeMap::new();
     for rules in view.mesh.traffic_rules_for(client) {
         for host in &rules.hosts {
-            let served = view.services().any(|service| host.covers(&service.host));
+            let served = match host.is_wildcard() {
+                true => view.services().any(|service| host.covers(&service.host)),
+                false => view.service(host).is_some(),
+            };
             if !served && !rules.http.is_empty() {
                 hosts.entry(host.as_str()).or_insert((host, &**rules));
             }
@@ -203,7 +205,6 @@ pub(super) fn default_route(view: &View<'_>, service: &Service, port: u16) -> Ro
     let forward = Forward {
         retry: retry.map(|policy| retries::with_affinity(policy, keeps_to_one)),
         hash,
-        missing_cluster_status: Some(503),
         ..forward_to(names::outbound(port, "", &service.host))
     };
     Route {

@@ -1,4 +1,4 @@
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{PlanOptions, names, policy};
 use crate::{
@@ -19,6 +19,8 @@ pub(super) struct View<'a> {
     pub(super) outbound: OutboundMode,
     /// The services it may call, by host.
     services: Vec<&'a Arc<Service>>,
+    /// Services that are only other names, by the host they stand for.
+    aliases: BTreeMap<&'a Host, Vec<&'a Service>>,
 }
 
 impl<'a> View<'a> {
@@ -31,12 +33,19 @@ impl<'a> View<'a> {
             .filter(|service| !limited || scope.sees(service))
             .collect();
         services.sort_by(|a, b| a.host.as_str().cmp(b.host.as_str()));
+        let mut aliases: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for service in &services {
+            if let Resolution::Alias(host) = &service.resolution {
+                aliases.entry(host).or_default().push(&***service);
+            }
+        }
         Self {
             mesh,
             node,
             options,
             outbound: scope.outbound,
             services,
+            aliases,
         }
     }
 
@@ -56,12 +65,8 @@ impl<'a> View<'a> {
     }
 
     /// Services that are only other names for this one.
-    pub(super) fn aliases(&self, service: &'a Service) -> impl Iterator<Item = &'a Arc<Service>> {
-        let all = self.services.iter().copied();
-        all.filter(|other| match &other.resolution {
-            Resolution::Alias(host) => *host == service.host,
-            _ => false,
-        })
+    pub(super) fn aliases(&self, service: &Service) -> &[&'a Service] {
+        self.aliases.get(&service.host).map_or(&[], Vec::as_slice)
     }
 
     /// The service of this host, if it may be called.

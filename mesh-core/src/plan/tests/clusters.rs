@@ -282,3 +282,88 @@ fn roots_come_as_a_secret_and_keys_of_users_from_their_secret() {
     let (plan, _) = crate::plan::plan(&without.mesh(), &node, &options);
     assert!(plan.secrets.contains_key("ROOTCA"));
 }
+
+/// Near instances come first, but only where failing ones are found out.
+#[test]
+fn priorities_follow_distance() {
+    let place =
+        |index: usize, locality: &str| format!("{{address: 10.0.0.{index}, locality: {locality}}}");
+    let places = ["a/b/c", "a/b/d", "x/y/z", "a/b/c"];
+    let endpoints: Vec<_> = places
+        .iter()
+        .enumerate()
+        .map(|(i, at)| place(i + 1, at))
+        .collect();
+    let entry = format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: far}}\n\
+         spec:\n  hosts: [far.org]\n  resolution: STATIC\n  \
+         ports: [{{number: 80, name: http, protocol: HTTP}}]\n  endpoints: [{}]\n",
+        endpoints.join(", ")
+    );
+    let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: far}\n\
+                spec: {host: far.org, trafficPolicy: {outlierDetection: {}}}\n";
+    for (texts, want) in [
+        (&[&*entry][..], [0, 0, 0]),
+        (&[&*entry, rule][..], [0, 1, 2]),
+    ] {
+        let town = Town::bookinfo(texts);
+        let mut node = town.sidecar("productpage-v1");
+        node.locality.region = "a".into();
+        node.locality.zone = "b".into();
+        node.locality.sub_zone = "c".into();
+        let (plan, _) = town.plan(&node);
+        let set = &plan.endpoints["outbound|80||far.org"];
+        let localities = set.localities.iter();
+        let got: Vec<_> = localities
+            .map(|at| (at.locality.to_string(), at.priority, at.endpoints.len()))
+            .collect();
+        let want = [
+            ("a/b/c".to_owned(), want[0], 2),
+            ("a/b/d".to_owned(), want[1], 1),
+            ("x/y/z".to_owned(), want[2], 1),
+        ];
+        assert_eq!(got, want);
+        assert_eq!(set.localities[0].weight, 2);
+    }
+}
+
+#[test]
+fn identities_of_other_trust_domains_that_count_as_ours() {
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
+                  data:\n  mesh: |\n    trustDomain: new.org\n    trustDomainAliases: [old.org]\n";
+    let plan = Town::bookinfo(&[config]).productpage();
+    let UpstreamTls::ByEndpoint(ways) = &ratings(&plan, "").tls else {
+        panic!("by endpoint")
+    };
+    let names = &ways[0]
+        .tls
+        .as_ref()
+        .unwrap()
+        .validation
+        .as_ref()
+        .unwrap()
+        .names;
+    let want = ["new.org", "old.org"].map(|domain| {
+        let identity = format!("spiffe://{domain}/ns/default/sa/bookinfo-ratings");
+        SanMatch::Uri(Pattern::Exact(identity))
+    });
+    assert_eq!(names[..], want);
+    // Nobody runs the subset yet: whoever comes must at least be one of us.
+    let nobody = "apiVersion: v1\nkind: Service\nmetadata: {name: empty}\n\
+                  spec: {selector: {app: none}, ports: [{port: 80, name: http}]}\n";
+    let plan = Town::bookinfo(&[nobody]).productpage();
+    let empty = cluster(&plan, "outbound|80||empty.default.svc.cluster.local");
+    let UpstreamTls::ByEndpoint(ways) = &empty.tls else {
+        panic!("by endpoint")
+    };
+    let names = &ways[0]
+        .tls
+        .as_ref()
+        .unwrap()
+        .validation
+        .as_ref()
+        .unwrap()
+        .names;
+    let ours = Pattern::Prefix("spiffe://cluster.local/".into());
+    assert_eq!(names[..], [SanMatch::Uri(ours)]);
+}

@@ -1,6 +1,7 @@
-use super::town::{Town, gateway, host, listener, listener_names, manager};
+use super::town::{Town, gateway, host, listener, listener_names, manager, proxied};
 use crate::dataplane::{
     ChainMatch, ClusterChoice, ForwardClientCert, Node, PathMatch, RouteAction, RouteSource,
+    SchemeRedirect, SecretSource, TlsVersion,
 };
 
 const BOOKINFO: &str = "\
@@ -96,4 +97,118 @@ fn without_rules_every_request_gets_a_404() {
     let nothing = host(&plan.routes["http.80"], "blackhole:80");
     assert_eq!(nothing.domains, ["*"]);
     assert!(nothing.routes.is_empty());
+}
+
+const SECURE: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: secure}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: [a.org], tls: {httpsRedirect: true}}
+  - {port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.org], tls: {mode: SIMPLE, credentialName: a}}
+  - {port: {number: 443, name: mutual, protocol: HTTPS}, hosts: ['*.b.org'], tls: {mode: MUTUAL, credentialName: b, minProtocolVersion: TLSV1_3}}
+  - {port: {number: 444, name: pass, protocol: TLS}, hosts: ['*'], tls: {mode: PASSTHROUGH}}
+  - {port: {number: 3306, name: db, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: secure}
+spec:
+  hosts: [a.org, w.b.org]
+  gateways: [secure]
+  http: [{route: [{destination: {host: details}}]}]
+  tls: [{match: [{port: 444, sniHosts: [a.org]}], route: [{destination: {host: details}}]}]
+  tcp: [{match: [{port: 3306}], route: [{destination: {host: ratings}}]}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: a, namespace: istio-system}
+stringData: {tls.crt: A, tls.key: KEY}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: b, namespace: istio-system}
+stringData: {tls.crt: B, tls.key: KEY, ca.crt: ROOTS}
+";
+
+#[test]
+fn secure_ports() {
+    let (plan, problems) = Town::bookinfo(&[SECURE]).plan(&gateway());
+    assert_eq!(problems, [""; 0]);
+    let redirect = &host(&plan.routes["http.80"], "a.org:80").routes[0];
+    assert!(
+        matches!(&redirect.action, RouteAction::Redirect(to) if to.scheme == SchemeRedirect::Https)
+    );
+
+    let door = listener(&plan, "0.0.0.0_443");
+    assert!(door.listener_filters.tls_inspector);
+    let told: Vec<_> = door
+        .filter_chains
+        .iter()
+        .map(|chain| {
+            let tls = chain.tls.as_ref().unwrap();
+            let RouteSource::Named(routes) = &manager(chain).routes else {
+                panic!("by name")
+            };
+            let names = chain.matches.server_names.join(",");
+            let certificate = format!("{:?}", tls.certificates[0]);
+            (
+                names,
+                certificate,
+                tls.require_client_certificate,
+                tls.min_version,
+                &**routes,
+            )
+        })
+        .collect();
+    let named = |name: &str| format!("{:?}", SecretSource::Named(name.into()));
+    assert_eq!(
+        told,
+        [
+            (
+                "a.org".into(),
+                named("kubernetes://a"),
+                false,
+                TlsVersion::V1_2,
+                "https.443.https.secure.default"
+            ),
+            (
+                "*.b.org".into(),
+                named("kubernetes://b"),
+                true,
+                TlsVersion::V1_3,
+                "https.443.mutual.secure.default"
+            ),
+        ]
+    );
+    let secrets: Vec<_> = plan.secrets.keys().map(|name| &**name).collect();
+    assert_eq!(
+        secrets,
+        ["kubernetes://a", "kubernetes://b", "kubernetes://b-cacert"]
+    );
+    assert_eq!(
+        host(
+            &plan.routes["https.443.mutual.secure.default"],
+            "w.b.org:443"
+        )
+        .domains,
+        ["w.b.org"]
+    );
+
+    let passed = &listener(&plan, "0.0.0.0_444").filter_chains[0];
+    assert_eq!(
+        (passed.matches.server_names.join(","), passed.tls.is_none()),
+        ("a.org".into(), true)
+    );
+    assert_eq!(
+        proxied(passed),
+        "outbound|9080||details.default.svc.cluster.local"
+    );
+    let bytes = &listener(&plan, "0.0.0.0_3306").filter_chains[0];
+    assert_eq!(
+        proxied(bytes),
+        "outbound|9080||ratings.default.svc.cluster.local"
+    );
 }

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::town::{Town, host, listener, listener_names, manager, proxied, routes};
 use crate::dataplane::{
-    ChainMatch, ClusterChoice, ForwardClientCert, HttpFilter, RouteAction, RouteMatch, RouteSource,
-    Terminal, TransportProtocol,
+    ChainMatch, ClusterChoice, Discovery, ForwardClientCert, HttpFilter, Node, RouteAction,
+    RouteMatch, RouteSource, Terminal, TransportProtocol,
 };
 
 #[test]
@@ -319,4 +319,51 @@ spec:
     let a = "outbound|3306|a|web.other.svc.cluster.local";
     let b = "outbound|3306|b|web.other.svc.cluster.local";
     assert_eq!(shares, [(a, 1), (b, 3)]);
+}
+
+#[test]
+fn headless_services_and_other_names() {
+    let texts = "\
+apiVersion: v1
+kind: Service
+metadata: {name: nodes}
+spec: {clusterIP: None, selector: {app: reviews}, ports: [{port: 9080, name: http}, {port: 5000, name: tcp}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: stars}
+spec: {type: ExternalName, externalName: ratings.default.svc.cluster.local}
+";
+    let town = Town::bookinfo(&[texts]);
+    let plan = town.productpage();
+    let table = &plan.routes["9080"];
+    let nodes = host(table, "nodes.default.svc.cluster.local:9080");
+    for domain in ["nodes", "*.nodes.default.svc.cluster.local"] {
+        assert!(
+            nodes.domains.contains(&domain.to_owned()),
+            "{:?}",
+            nodes.domains
+        );
+    }
+    let ratings = host(table, "ratings.default.svc.cluster.local:9080");
+    assert!(ratings.domains.contains(&"stars".to_owned()));
+    // A listener per instance, where only the address tells which is meant.
+    let per_instance = listener_names(&plan)
+        .iter()
+        .filter(|name| name.ends_with("_5000"))
+        .count();
+    assert_eq!(per_instance, 3);
+    let told = &plan.clusters["outbound|9080||nodes.default.svc.cluster.local"];
+    assert!(
+        told.endpoints_name().is_some(),
+        "the proxy port cannot tell instances apart"
+    );
+
+    let captured = Node {
+        http_proxy_port: None,
+        ..town.sidecar("productpage-v1")
+    };
+    let (plan, _) = town.plan(&captured);
+    let told = &plan.clusters["outbound|9080||nodes.default.svc.cluster.local"];
+    assert!(matches!(told.discovery, Discovery::OriginalDestination(_)));
 }
