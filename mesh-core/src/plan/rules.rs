@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use super::{names, retries, view::View};
+use super::{
+    edits::{append, header_edits, take_host},
+    matches::route_match,
+    names, retries,
+    view::View,
+};
 use crate::{
     config::{Problem, Severity},
     dataplane::{
         ClusterChoice, CorsPolicy, DirectResponse, Fault, FaultAbort, FaultDelay, Forward,
-        Fraction, HashPolicy, HeaderEdits, HeaderMatch, HeaderValue, Mirror, Name, Origin,
-        PathMatch, PathRewrite, PortRedirect, QueryMatch, Redirect, RegexRewrite, Route,
-        RouteAction, RouteMatch, SchemeRedirect, ValueMatch, WeightedCluster,
+        Fraction, HashPolicy, HeaderEdits, Mirror, Name, Origin, PathMatch, PathRewrite,
+        PortRedirect, Redirect, RegexRewrite, Route, RouteAction, SchemeRedirect, WeightedCluster,
     },
-    mesh::{self, HttpAction, HttpMatch, HttpRule, TextCondition, TrafficRules},
-    name::Pattern,
+    mesh::{self, HttpAction, HttpMatch, HttpRule, TrafficRules},
 };
 
 /// For whom rules are planned: the client's side and the port requests come to.
@@ -251,74 +254,6 @@ fn route_name(rule: &str, condition: &str) -> Name {
     }
 }
 
-fn route_match(condition: &HttpMatch) -> RouteMatch {
-    let path = condition.path.as_ref().map(|path| match &path.pattern {
-        Pattern::Exact(text) => PathMatch::Exact(text.clone()),
-        Pattern::Prefix(text) => PathMatch::Prefix(text.clone()),
-        Pattern::Regex(text) => PathMatch::Regex(text.clone()),
-        Pattern::Suffix(text) => PathMatch::Regex(format!(".*{}", regex::escape(text))),
-        Pattern::Contains(text) => PathMatch::Regex(format!(".*{}.*", regex::escape(text))),
-    });
-    let with = condition.headers.iter().map(|header| HeaderMatch {
-        name: header.name.clone(),
-        value: value_match(&header.value),
-        invert: false,
-        missing_is_empty: false,
-    });
-    let without = condition.without_headers.iter().map(|header| HeaderMatch {
-        name: header.name.clone(),
-        value: value_match(&header.value),
-        invert: true,
-        // Present is asked of the header itself; a text must also miss where there is no header.
-        missing_is_empty: matches!(header.value, TextCondition::Is(_)),
-    });
-    let pseudo = [
-        (":method", &condition.method),
-        (":authority", &condition.authority),
-        (":scheme", &condition.scheme),
-    ];
-    let pseudo = pseudo.into_iter().filter_map(|(name, pattern)| {
-        Some(HeaderMatch {
-            name: name.into(),
-            value: text(pattern.clone()?),
-            invert: false,
-            missing_is_empty: false,
-        })
-    });
-    let mut headers: Vec<_> = with.chain(without).collect();
-    headers.sort_by(|a, b| a.name.cmp(&b.name));
-    headers.extend(pseudo);
-    RouteMatch {
-        path: path.unwrap_or_default(),
-        ignore_case: condition.path.as_ref().is_some_and(|path| path.ignore_case),
-        headers,
-        query: condition
-            .query
-            .iter()
-            .map(|query| QueryMatch {
-                name: query.name.clone(),
-                value: value_match(&query.value),
-            })
-            .collect(),
-        fraction: None,
-        grpc: false,
-    }
-}
-
-fn value_match(value: &TextCondition) -> ValueMatch {
-    match value {
-        TextCondition::Present => ValueMatch::Present,
-        TextCondition::Is(pattern) => text(pattern.clone()),
-    }
-}
-
-fn text(pattern: Pattern) -> ValueMatch {
-    ValueMatch::Text {
-        pattern,
-        ignore_case: false,
-    }
-}
-
 fn path_rewrite(path: &mesh::PathRewrite) -> PathRewrite {
     match path {
         mesh::PathRewrite::Matched(text) => PathRewrite::Prefix(text.clone()),
@@ -360,41 +295,4 @@ fn cors(cors: &mesh::CorsPolicy) -> CorsPolicy {
 
 fn share(share: mesh::PerMillion) -> Fraction {
     Fraction::per_million(share.parts())
-}
-
-fn header_edits(edits: &mesh::HeaderEdits) -> HeaderEdits {
-    let values = |pairs: &[(String, String)]| -> Vec<HeaderValue> {
-        let each = pairs.iter().map(|(name, value)| HeaderValue {
-            name: name.to_ascii_lowercase(),
-            value: value.clone(),
-        });
-        each.collect()
-    };
-    let names = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
-    HeaderEdits {
-        request_set: values(&edits.request_set),
-        request_add: values(&edits.request_add),
-        request_remove: names(&edits.request_remove),
-        response_set: values(&edits.response_set),
-        response_add: values(&edits.response_add),
-        response_remove: names(&edits.response_remove),
-    }
-}
-
-/// Setting `host` or `:authority` rewrites the host, as in Istio.
-fn take_host(edits: &mut HeaderEdits) -> Option<String> {
-    let is_host = |header: &HeaderValue| matches!(&*header.name, "host" | ":authority");
-    let place = edits.request_set.iter().position(is_host)?;
-    let host = edits.request_set.remove(place).value;
-    edits.request_set.retain(|header| !is_host(header));
-    Some(host)
-}
-
-fn append(edits: &mut HeaderEdits, more: HeaderEdits) {
-    edits.request_set.extend(more.request_set);
-    edits.request_add.extend(more.request_add);
-    edits.request_remove.extend(more.request_remove);
-    edits.response_set.extend(more.response_set);
-    edits.response_add.extend(more.response_add);
-    edits.response_remove.extend(more.response_remove);
 }
