@@ -170,7 +170,8 @@ fn own_client(
         auto_sni: names.sni.is_none(),
         alpn: match http2 {
             true => vec!["h2".into()],
-            false => vec!["http/1.1".into()],
+            // Whatever the server speaks by itself: it need not be HTTP.
+            false => Vec::new(),
         },
         min_version: TlsVersion::V1_2,
     }
