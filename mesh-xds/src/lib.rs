@@ -7,6 +7,13 @@ pub mod control;
 pub mod proto;
 pub mod protocol;
 
+mod cache;
+mod client;
 mod served;
+mod server;
+mod wire;
 
+pub use cache::{MAX_NODES, NodeStatus, SnapshotCache};
+pub use client::{LinkState, XdsClient};
 pub use served::Served;
+pub use server::{XdsServer, same_workload};
