@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use mesh_core::dataplane::{Direction, EndpointAddress, RouteAction};
 use mesh_routing::{
     Dice, Matched,
-    resilience::{Deadlines, Outcome, ResetKind, RetryPolicy, RetryVerdict},
+    resilience::{Admission, Deadlines, Outcome, ResetKind, RetryPolicy, RetryVerdict},
     router::Forward,
 };
 use tokio::time::{Instant, sleep, timeout_at};
@@ -122,13 +122,15 @@ impl Attempts<'_> {
     /// Tries until an answer may be passed on or nothing is left to try.
     async fn run(&self, record: &mut RequestRecord) -> Result<Reached, Failure> {
         let mut failed_hosts = Vec::new();
+        let mut _trying_again: Option<Admission> = None;
         loop {
             record.attempts += 1;
             let tried = self.attempt(&failed_hosts, record).await;
             let outcome = outcome_of(&tried);
-            let Some(wait) = self.retry_after(outcome, record) else {
+            let Some((wait, admission)) = self.retry_after(outcome, record) else {
                 return tried.map_err(|failed| failed.failure);
             };
+            _trying_again = Some(admission);
             let host = match tried {
                 Ok(reached) => Some(reached.picked.host.key.clone()),
                 Err(failed) => failed.host,
@@ -141,10 +143,20 @@ impl Attempts<'_> {
     }
 
     /// How long to wait for another attempt; none if this one decides.
-    fn retry_after(&self, outcome: Outcome, record: &mut RequestRecord) -> Option<Duration> {
+    fn retry_after(
+        &self,
+        outcome: Outcome,
+        record: &mut RequestRecord,
+    ) -> Option<(Duration, Admission)> {
         let policy = self.retry?;
         match policy.judge(&outcome, record.attempts, self.seed) {
-            RetryVerdict::After(wait) if self.body.can_replay() => Some(wait),
+            RetryVerdict::After(wait) if self.body.can_replay() => {
+                let admission = self.upstream.admit_retry();
+                if admission.is_none() {
+                    record.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
+                }
+                Some((wait, admission?))
+            }
             RetryVerdict::After(_) => None,
             RetryVerdict::Stop => {
                 let used_up = record.attempts > 1 && record.attempts > policy.num_retries();
@@ -174,7 +186,7 @@ impl Attempts<'_> {
         let mut dice = Dice::new(self.seed ^ u64::from(record.attempts));
         let picked = self.upstream.pick(&choice, &mut dice)?;
         record.reached(&picked.host);
-        let host = Some(picked.host.key.clone());
+        let (host, instance) = (Some(picked.host.key.clone()), picked.index);
         let sending = self.send(picked, record);
         let limit = self.per_try.map(|limit| Instant::now() + limit);
         let tried = match limit {
@@ -188,7 +200,9 @@ impl Attempts<'_> {
                 Some(Ok(tried)) => tried,
             },
         };
-        tried.map_err(|failure| Failed { failure, host })
+        let tried = tried.map_err(|failure| Failed { failure, host });
+        self.upstream.judge(instance, &outcome_of(&tried));
+        tried
     }
 
     /// Sends the request on a connection of the instance. A kept connection that turns out to be
@@ -198,6 +212,7 @@ impl Attempts<'_> {
         let connecting = Connecting {
             dialer: &worker.settings.dialer,
             cluster: &self.upstream.cluster.planned,
+            breaker: &self.upstream.breaker,
             requested_host: Some(self.outgoing.host()),
             principal: &|peer| worker.principal_of(peer),
         };

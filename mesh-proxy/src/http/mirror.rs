@@ -8,7 +8,7 @@ use mesh_core::dataplane::Name;
 use mesh_routing::Dice;
 
 use super::{body::RequestBody, outgoing::Outgoing, server::ChainInForce};
-use crate::upstream::{Choice, Connecting, Lease};
+use crate::upstream::{Choice, Connecting, Lease, speaks_http2};
 
 /// Sends a copy to a cluster, beside the request itself. Only requests without a body are copied as
 /// long as bodies are streamed: what has not come yet cannot be sent twice.
@@ -24,7 +24,7 @@ pub(super) fn send_copy(
     if !body.is_empty() {
         return;
     }
-    let http2 = upstream.cluster.planned.protocol == mesh_core::dataplane::UpstreamProtocol::Http2;
+    let http2 = speaks_http2(upstream.cluster.planned.protocol, outgoing.head.version);
     let mut request = outgoing.request(1, http2, body);
     shadow_host(&mut request);
     let worker = Rc::clone(&outgoing.connection.worker);
@@ -43,6 +43,7 @@ pub(super) fn send_copy(
         let connecting = Connecting {
             dialer: &worker.settings.dialer,
             cluster: &upstream.cluster.planned,
+            breaker: &upstream.breaker,
             requested_host: Some(&host),
             principal: &|peer| worker.principal_of(peer),
         };

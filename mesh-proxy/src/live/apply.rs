@@ -26,9 +26,11 @@ impl Compiler {
             generation: previous.generation + 1,
             ..Default::default()
         };
+        let secrets_changed = previous.snapshot.secrets != plan.secrets;
         for (name, planned) in &plan.clusters {
             let before = previous.clusters.get(name);
-            let compiled = LiveCluster::compile(planned, plan, &self.security, before);
+            let anew = secrets_changed || previous.refused(ResourceType::Cluster, name);
+            let compiled = LiveCluster::compile(planned, plan, &self.security, before, anew);
             let refuse = |reason| refusal(ResourceType::Cluster, name, reason);
             if let Some(cluster) = keep_last_good(compiled, before, &mut refusals, refuse) {
                 accepted
@@ -82,6 +84,7 @@ impl Compiler {
         if let Some(before) = before.filter(|before| {
             (Arc::ptr_eq(&before.planned, planned) || before.planned == *planned)
                 && previous.snapshot.secrets == plan.secrets
+                && !previous.refused(ResourceType::Listener, &planned.name)
         }) {
             return Ok(Arc::new(before.with_routes_of(config)));
         }

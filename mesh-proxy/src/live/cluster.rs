@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use mesh_core::dataplane::{
-    ClientTls, Cluster, Discovery, Snapshot, UpstreamProtocol, UpstreamTls,
+    ClientTls, Cluster, Discovery, EndpointAddress, OriginalDestination, SecretSource, Snapshot,
+    UpstreamProtocol, UpstreamTls,
 };
 use mesh_core::name::Labels;
 use mesh_routing::Balancer;
@@ -22,7 +23,7 @@ pub(crate) enum Instances {
     /// From a list.
     Listed(Arc<Listed>),
     /// The caller names it.
-    NamedByCaller,
+    NamedByCaller(OriginalDestination),
 }
 
 /// Instances to choose from.
@@ -44,9 +45,11 @@ impl LiveCluster {
         plan: &Snapshot,
         compiler: &SecurityCompiler,
         previous: Option<&Arc<Self>>,
+        secrets_changed: bool,
     ) -> Result<Arc<Self>, String> {
+        let fresh = secrets_changed && uses_secrets(&planned.tls);
         let same = previous.filter(|previous| {
-            Arc::ptr_eq(&previous.planned, planned) || previous.planned == *planned
+            !fresh && (Arc::ptr_eq(&previous.planned, planned) || previous.planned == *planned)
         });
         let instances = Instances::compile(planned, plan, same.map(|same| &same.instances))?;
         if let Some(same) = same.filter(|same| same.instances.is(&instances)) {
@@ -54,7 +57,9 @@ impl LiveCluster {
         }
         let security = match same {
             Some(same) => Arc::clone(&same.security),
-            None => match previous.filter(|previous| previous.planned.tls == planned.tls) {
+            None => match previous
+                .filter(|previous| !fresh && Security::serves(&previous.planned, planned))
+            {
                 Some(previous) => Arc::clone(&previous.security),
                 None => Arc::new(Security::compile(planned, plan, compiler)?),
             },
@@ -82,6 +87,23 @@ impl LiveCluster {
     }
 }
 
+/// Whether it is made of secrets that travel by name. The workload's own renews by itself.
+fn uses_secrets(tls: &UpstreamTls) -> bool {
+    let named = |source: &SecretSource| matches!(source, SecretSource::Named(name) if &**name != SecurityCompiler::OWN_CERTIFICATE);
+    let uses = |tls: &ClientTls| {
+        let roots = tls.validation.as_ref().map(|validation| &validation.roots);
+        tls.certificates.iter().chain(roots).any(named)
+    };
+    match tls {
+        UpstreamTls::Off => false,
+        UpstreamTls::Always(tls) => uses(tls),
+        UpstreamTls::ByEndpoint(entries) => entries
+            .iter()
+            .filter_map(|entry| entry.tls.as_ref())
+            .any(uses),
+    }
+}
+
 impl Instances {
     fn compile(
         planned: &Cluster,
@@ -94,7 +116,10 @@ impl Instances {
             Discovery::StrictDns(dns) | Discovery::LogicalDns(dns) => {
                 Arc::new(dns.endpoints.clone())
             }
-            Discovery::OriginalDestination(_) => return Ok(Self::NamedByCaller),
+            Discovery::OriginalDestination(named) => match named.header {
+                None => return Ok(Self::NamedByCaller(named.clone())),
+                Some(_) => return Err("discovery: a header that names the instance".into()),
+            },
         };
         if let Some(Self::Listed(listed)) = previous
             && (Arc::ptr_eq(listed.balancer.set(), &set) || *listed.balancer.set() == set)
@@ -106,10 +131,20 @@ impl Instances {
         Ok(Self::Listed(Arc::new(Listed { balancer })))
     }
 
+    /// Where to call for what a caller named.
+    pub(crate) fn meant(&self, named: EndpointAddress) -> EndpointAddress {
+        match (self, named) {
+            (Self::NamedByCaller(planned), EndpointAddress::Socket(address)) => {
+                EndpointAddress::Socket(planned.address(address))
+            }
+            (_, named) => named,
+        }
+    }
+
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Listed(mine), Self::Listed(theirs)) => Arc::ptr_eq(mine, theirs),
-            (Self::NamedByCaller, Self::NamedByCaller) => true,
+            (Self::NamedByCaller(mine), Self::NamedByCaller(theirs)) => mine == theirs,
             _ => false,
         }
     }
@@ -145,6 +180,13 @@ impl Security {
                     .collect::<Result<_, String>>()?,
             ),
         })
+    }
+
+    /// Whether what was made for one cluster serves another: ALPN depends on more than TLS.
+    fn serves(before: &Cluster, planned: &Cluster) -> bool {
+        before.tls == planned.tls
+            && before.protocol == planned.protocol
+            && before.metadata.istio_alpn == planned.metadata.istio_alpn
     }
 
     fn alpn(planned: &Cluster, tls: &ClientTls) -> Vec<String> {

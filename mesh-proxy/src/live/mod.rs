@@ -10,7 +10,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 pub(crate) use apply::Compiler;
 pub(crate) use chain::{HttpChain, HttpFilterInForce, HttpShared, LiveChain, LiveTerminal};
 pub(crate) use cluster::{Instances, LiveCluster};
-use mesh_core::dataplane::{Listener, Name, Refusal, RouteTable, Snapshot};
+use mesh_core::dataplane::{Listener, Name, Refusal, ResourceType, RouteTable, Snapshot};
 use mesh_routing::{ChainRef, ChainSelector, ConnectionFacts, Router};
 pub(crate) use security::{ClientSecurity, SecurityCompiler};
 
@@ -48,6 +48,13 @@ impl LiveConfig {
     /// The listener that connections for a destination are handed over to.
     pub(crate) fn unbound(&self, destination: SocketAddr) -> Option<&Arc<LiveListener>> {
         self.listeners.get(self.unbound.get(&destination)?)
+    }
+
+    /// Whether the plan had a resource that could not be put in force.
+    fn refused(&self, resource_type: ResourceType, name: &str) -> bool {
+        self.refusals
+            .iter()
+            .any(|refusal| refusal.resource_type == resource_type && &*refusal.name == name)
     }
 
     /// A route table in force, by name.

@@ -51,7 +51,7 @@ impl ClientSecurity {
 }
 
 impl SecurityCompiler {
-    const OWN_CERTIFICATE: &str = "default";
+    pub(super) const OWN_CERTIFICATE: &str = "default";
 
     /// An acceptor for a chain, or why there is none.
     pub(crate) fn acceptor(&self, tls: &ServerTls, secrets: &Snapshot) -> Result<Acceptor, String> {

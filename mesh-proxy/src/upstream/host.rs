@@ -8,11 +8,12 @@ use std::{
 
 use hyper::client::conn::{http1, http2};
 use mesh_core::{
-    dataplane::{Cluster, EndpointAddress, UpstreamProtocol},
+    dataplane::{CircuitLimits, Cluster, EndpointAddress, UpstreamProtocol},
     name::Labels,
 };
+use mesh_routing::resilience::{Admission, CircuitBreaker};
 use mesh_tls::Peer;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::connect::{Dialer, Opened, Target};
 use crate::{
@@ -33,6 +34,8 @@ pub(crate) struct Host {
     /// their own.
     opening: Mutex<()>,
     connections: Rc<Cell<u32>>,
+    /// Told whenever a connection may be used again, or has made room for another.
+    freed: Rc<Notify>,
 }
 
 /// What makes two instances the same one across changes of configuration: connections to it may
@@ -71,6 +74,7 @@ pub(crate) struct Http2Connection {
 pub(crate) struct Connecting<'a> {
     pub(crate) dialer: &'a Dialer,
     pub(crate) cluster: &'a Cluster,
+    pub(crate) breaker: &'a CircuitBreaker,
     pub(crate) requested_host: Option<&'a str>,
     pub(crate) principal: &'a dyn Fn(&Peer) -> Option<Interned<Principal>>,
 }
@@ -92,6 +96,7 @@ impl Host {
             shared: RefCell::default(),
             opening: Mutex::default(),
             connections: Rc::default(),
+            freed: Rc::default(),
         }
     }
 
@@ -137,11 +142,41 @@ impl Host {
         }
         connection.idle_since = Instant::now();
         idle.push(connection);
+        drop(idle);
+        self.freed.notify_one();
+    }
+
+    /// Leave to open a connection, if the cluster may have one more. An instance without any may
+    /// always be given one, as by Envoy: nobody could ever be served there otherwise.
+    pub(crate) fn admit_connection(
+        &self,
+        breaker: &CircuitBreaker,
+        limits: &CircuitLimits,
+    ) -> Option<OpenConnection> {
+        let alone = self.connections.get() == 0;
+        let limits = if alone {
+            &CircuitLimits::default()
+        } else {
+            limits
+        };
+        let admission = breaker.connection(limits).ok()?;
+        self.connections.set(self.connections.get() + 1);
+        Some(OpenConnection {
+            count: Rc::clone(&self.connections),
+            freed: Rc::clone(&self.freed),
+            _admission: admission,
+        })
+    }
+
+    /// Waits until a connection is free or there is room for another.
+    pub(crate) async fn until_freed(&self) {
+        self.freed.notified().await;
     }
 
     pub(crate) async fn open_http1(
         &self,
         connecting: &Connecting<'_>,
+        place: OpenConnection,
     ) -> Result<Http1Connection, Failure> {
         let (opened, facts) = self.open(connecting).await?;
         let (sender, connection) = http1::Builder::new()
@@ -149,7 +184,7 @@ impl Host {
             .handshake(hyper_util::rt::TokioIo::new(opened.stream))
             .await
             .map_err(reset)?;
-        self.drive(connection.with_upgrades());
+        drive(connection.with_upgrades(), place);
         Ok(Http1Connection {
             sender,
             facts,
@@ -166,10 +201,17 @@ impl Host {
         if let Some(connection) = self.usable_http2(connecting.cluster) {
             return Ok(connection);
         }
+        let _waiting = connecting.wait()?;
         let _opening = self.opening.lock().await;
-        if let Some(connection) = self.usable_http2(connecting.cluster) {
-            return Ok(connection);
-        }
+        let place = loop {
+            if let Some(connection) = self.usable_http2(connecting.cluster) {
+                return Ok(connection);
+            }
+            match self.admit_connection(connecting.breaker, &connecting.cluster.limits) {
+                Some(place) => break place,
+                None => self.until_freed().await,
+            }
+        };
         let (opened, facts) = self.open(connecting).await?;
         let (sender, connection) = http2::Builder::new(LocalExecutor)
             .initial_stream_window_size(Self::STREAM_WINDOW)
@@ -178,11 +220,11 @@ impl Host {
             .handshake(hyper_util::rt::TokioIo::new(opened.stream))
             .await
             .map_err(reset)?;
-        self.drive(connection);
+        drive(connection, place);
         let connection = Http2Connection {
             sender,
             facts,
-            requests: Rc::default(),
+            requests: Rc::new(Cell::new(1)),
         };
         *self.shared.borrow_mut() = Some(connection.clone());
         Ok(connection)
@@ -226,17 +268,37 @@ impl Host {
         });
         Ok((opened, facts))
     }
+}
 
-    /// Lets a connection run until it ends.
-    fn drive(&self, connection: impl Future<Output = hyper::Result<()>> + 'static) {
-        let count = self.connections.clone();
-        count.set(count.get() + 1);
-        tokio::task::spawn_local(async move {
-            // Whoever waits for an answer on it learns of its end from hyper.
-            let _ = connection.await;
-            count.set(count.get() - 1);
-        });
+/// A connection's place among those its cluster may have. Dropping it gives the place back.
+pub(crate) struct OpenConnection {
+    count: Rc<Cell<u32>>,
+    freed: Rc<Notify>,
+    _admission: Admission,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.count.set(self.count.get() - 1);
+        self.freed.notify_one();
     }
+}
+
+impl Connecting<'_> {
+    /// Leave to wait for a connection.
+    pub(crate) fn wait(&self) -> Result<Admission, Failure> {
+        let waiting = self.breaker.pending(&self.cluster.limits);
+        waiting.map_err(|_| Failure::Overflow)
+    }
+}
+
+/// Lets a connection run until it ends.
+fn drive(connection: impl Future<Output = hyper::Result<()>> + 'static, place: OpenConnection) {
+    tokio::task::spawn_local(async move {
+        // Whoever waits for an answer on it learns of its end from hyper.
+        let _ = connection.await;
+        drop(place);
+    });
 }
 
 impl Http1Connection {

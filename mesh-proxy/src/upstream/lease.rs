@@ -31,21 +31,31 @@ impl Lease {
         if speaks_http2(connecting.cluster.protocol, downstream) {
             return Ok(Self::Http2(host.shared_http2(connecting).await?));
         }
-        while let Some(mut connection) = host.idle_http1(connecting.cluster) {
-            if connection.sender.ready().await.is_ok() {
-                return Ok(Self::Http1 {
-                    connection,
-                    host: host.clone(),
-                    fresh: false,
-                });
+        let mut waiting = None;
+        loop {
+            while let Some(mut connection) = host.idle_http1(connecting.cluster) {
+                if connection.sender.ready().await.is_ok() {
+                    return Ok(Self::Http1 {
+                        connection,
+                        host: host.clone(),
+                        fresh: false,
+                    });
+                }
             }
+            if waiting.is_none() {
+                waiting = Some(connecting.wait()?);
+            }
+            let limits = &connecting.cluster.limits;
+            let Some(place) = host.admit_connection(connecting.breaker, limits) else {
+                host.until_freed().await;
+                continue;
+            };
+            return Ok(Self::Http1 {
+                connection: host.open_http1(connecting, place).await?,
+                host: host.clone(),
+                fresh: true,
+            });
         }
-        let connection = host.open_http1(connecting).await?;
-        Ok(Self::Http1 {
-            connection,
-            host: host.clone(),
-            fresh: true,
-        })
     }
 
     pub(crate) fn facts(&self) -> &Rc<ConnectionFacts> {

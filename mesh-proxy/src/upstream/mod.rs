@@ -3,11 +3,12 @@
 mod connect;
 mod host;
 mod lease;
+mod outlier;
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 pub(crate) use connect::{Dialer, Target};
-pub(crate) use host::{Connecting, ConnectionFacts, Host, HostKey};
+pub(crate) use host::{Connecting, ConnectionFacts, Host, HostKey, OpenConnection, speaks_http2};
 pub(crate) use lease::Lease;
 use mesh_core::{
     dataplane::{EndpointAddress, EndpointHealth, ServiceRef, WorkloadTag},
@@ -16,8 +17,9 @@ use mesh_core::{
 use mesh_routing::{
     Dice, EndpointIndex, Loads,
     balance::EndpointLoad,
-    resilience::{Admission, CircuitBreaker},
+    resilience::{Admission, CircuitBreaker, Outcome},
 };
+use outlier::Outlier;
 use serde::Serialize;
 
 use crate::{
@@ -34,7 +36,8 @@ pub(crate) struct Upstream {
     pub(crate) service: Option<Interned<ServiceRef>>,
     hosts: Vec<Rc<Host>>,
     loads: Option<Loads>,
-    breaker: Rc<CircuitBreaker>,
+    pub(crate) breaker: Rc<CircuitBreaker>,
+    outlier: Option<Outlier>,
     /// Instances that callers named themselves (`ORIGINAL_DST`).
     named: RefCell<HashMap<EndpointAddress, Rc<Host>>>,
 }
@@ -42,6 +45,8 @@ pub(crate) struct Upstream {
 /// An instance that was chosen. Counts as busy until dropped.
 pub(crate) struct Picked {
     pub(crate) host: Rc<Host>,
+    /// Where it stands among the cluster's instances; none if the caller named it.
+    pub(crate) index: Option<EndpointIndex>,
     load: Option<Arc<EndpointLoad>>,
     _admission: Admission,
 }
@@ -62,6 +67,7 @@ pub(crate) struct HostStatus {
     pub(crate) cluster: String,
     pub(crate) address: String,
     pub(crate) health: EndpointHealth,
+    pub(crate) ejected: bool,
     pub(crate) connections: u32,
     pub(crate) requests_active: u32,
     pub(crate) workload: Option<WorkloadTag>,
@@ -87,7 +93,7 @@ impl Upstream {
             .collect();
         let endpoints = match &cluster.instances {
             Instances::Listed(listed) => Some(listed.balancer.endpoints()),
-            Instances::NamedByCaller => None,
+            Instances::NamedByCaller(_) => None,
         };
         let hosts: Vec<Rc<Host>> = endpoints
             .into_iter()
@@ -108,6 +114,7 @@ impl Upstream {
             })
             .collect();
         let metadata = &cluster.planned.metadata;
+        let loads = loads_of(&cluster.instances, before);
         Rc::new(Self {
             name: Rc::from(&*cluster.planned.name),
             cluster: Arc::clone(cluster),
@@ -115,7 +122,10 @@ impl Upstream {
                 .services
                 .first()
                 .map(|service| worker.intern_service(service.clone())),
-            loads: loads_of(&cluster.instances, before),
+            outlier: loads
+                .as_ref()
+                .and_then(|loads| Outlier::of(cluster, loads, before.map(|before| &**before))),
+            loads,
             breaker: before
                 .map(|before| Rc::clone(&before.breaker))
                 .unwrap_or_default(),
@@ -131,8 +141,11 @@ impl Upstream {
             .breaker
             .request(limits)
             .map_err(|_| Failure::Overflow)?;
-        let (host, load) = match (&self.cluster.instances, &self.loads) {
+        let (host, index, load) = match (&self.cluster.instances, &self.loads) {
             (Instances::Listed(listed), Some(loads)) => {
+                if let Some(outlier) = &self.outlier {
+                    outlier.sweep(loads);
+                }
                 let avoided = |index: EndpointIndex| {
                     self.host(index)
                         .is_some_and(|host| choice.avoid.contains(&host.key))
@@ -142,18 +155,32 @@ impl Upstream {
                     .pick(loads, choice.hash, dice, &avoided)
                     .ok_or(Failure::NoHealthyUpstream)?;
                 let host = self.host(index).ok_or(Failure::NoHealthyUpstream)?;
-                (Rc::clone(host), loads.endpoint(index).cloned())
+                (Rc::clone(host), Some(index), loads.endpoint(index).cloned())
             }
-            _ => (self.named_by_caller(choice)?, None),
+            _ => (self.named_by_caller(choice)?, None, None),
         };
         if let Some(load) = &load {
             load.begin();
         }
         Ok(Picked {
             host,
+            index,
             load,
             _admission: admission,
         })
+    }
+
+    /// Takes note of how an attempt on an instance ended: it may be left out for a while.
+    pub(crate) fn judge(&self, instance: Option<EndpointIndex>, outcome: &Outcome) {
+        if let (Some(outlier), Some(loads), Some(instance)) = (&self.outlier, &self.loads, instance)
+        {
+            outlier.record(instance, outcome, loads);
+        }
+    }
+
+    /// Leave to try again.
+    pub(crate) fn admit_retry(&self) -> Option<Admission> {
+        self.breaker.retry(&self.cluster.planned.limits).ok()
     }
 
     fn host(&self, index: EndpointIndex) -> Option<&Rc<Host>> {
@@ -162,6 +189,7 @@ impl Upstream {
 
     fn named_by_caller(&self, choice: &Choice<'_>) -> Result<Rc<Host>, Failure> {
         let address = choice.named.clone().ok_or(Failure::NoHealthyUpstream)?;
+        let address = self.cluster.instances.meant(address);
         let mut named = self.named.borrow_mut();
         if let Some(host) = named.get(&address) {
             return Ok(Rc::clone(host));
@@ -192,6 +220,7 @@ impl Upstream {
                 cluster: self.cluster.planned.name.to_string(),
                 address: endpoint.address.to_string(),
                 health: endpoint.health,
+                ejected: loads.endpoint(index).is_some_and(|load| load.is_ejected()),
                 connections: host.connection_count(),
                 requests_active: loads.endpoint(index).map_or(0, |load| load.in_flight()),
                 workload: endpoint.workload.clone(),
