@@ -220,6 +220,11 @@ impl RequestBody {
         untouched || self.0.keep.get() > 0
     }
 
+    /// Whether nothing more will come from the caller.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.ended.get()
+    }
+
     /// Bytes that came from the caller so far.
     pub(crate) fn received(&self) -> u64 {
         self.0.received.get()

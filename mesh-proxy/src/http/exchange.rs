@@ -1,15 +1,19 @@
 //! The life of a request, top to bottom: received, routed, judged, sent, answered, told.
 
-use std::rc::Rc;
+use std::{
+    ops::{Deref, DerefMut},
+    rc::Rc,
+    time::Instant,
+};
 
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Incoming;
 use mesh_routing::{Matched, RequestHead, action::EditFacts, router::Action};
 
 use super::{
     attempt,
     body::ProxyBody,
-    failure::Failure,
+    failure::{Failure, ResponseFlags},
     filters::{self, Flow},
     finish::{Finish, Sent},
     grpc, headers, reply,
@@ -27,11 +31,14 @@ pub(super) struct Exchange<'a> {
     pub(super) head: Parts,
     /// One draw, of which every decision about this request takes its own.
     pub(super) seed: u64,
-    pub(super) record: RequestRecord,
+    pub(super) record: Untold,
     pub(super) upgrade: Option<Upgrade>,
     /// What filters want to write on the answer.
     pub(super) on_response: filters::OnResponse,
 }
+
+/// The record of a request that is not over.
+pub(super) struct Untold(Option<RequestRecord>);
 
 /// An answer, and what it took.
 pub(super) struct Answer {
@@ -70,7 +77,7 @@ impl<'a> Exchange<'a> {
             http,
             seed: connection.worker.draw(),
             head,
-            record,
+            record: Untold(Some(record)),
             upgrade: None,
             on_response: filters::OnResponse::default(),
         }
@@ -147,7 +154,14 @@ impl<'a> Exchange<'a> {
             self.record.flags.insert(failure.flags());
             self.record.details = failure.details();
             self.record.transport_failure = failure.transport_reason().map(str::to_owned);
-            reply::failure(&failure, self.record.grpc).into()
+            let mut response = reply::failure(&failure, self.record.grpc);
+            let broken = matches!(failure, Failure::BadRequest { .. });
+            if broken && self.head.version < Version::HTTP_2 {
+                // Where a request cannot be trusted, neither can what follows it.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            response.into()
         });
         headers::send(&mut self, &mut response);
         self.record.status = Some(response.status());
@@ -157,10 +171,52 @@ impl<'a> Exchange<'a> {
         let finish = Finish {
             connection: Rc::clone(self.connection),
             http: self.http.shared.clone(),
-            record: self.record,
+            record: self.record.tell(),
             sent,
         };
         response.map(|body| body.watched_by(Box::new(finish)))
+    }
+}
+
+/// A caller that leaves before there is an answer is told of as well.
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if self.record.0.is_none() {
+            return;
+        }
+        headers::note(self);
+        let mut record = self.record.tell();
+        let now = Instant::now();
+        record.duration = now - record.started;
+        record.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
+        record.details = "downstream_remote_disconnect".into();
+        self.connection.activity.request_ended(now);
+        let worker = &self.connection.worker;
+        worker.tell(&record, &self.http.shared.access_log);
+    }
+}
+
+impl Untold {
+    fn tell(&mut self) -> RequestRecord {
+        self.0.take().expect("a record is told of once, at the end")
+    }
+}
+
+impl Deref for Untold {
+    type Target = RequestRecord;
+
+    fn deref(&self) -> &RequestRecord {
+        self.0
+            .as_ref()
+            .expect("a record is told of once, at the end")
+    }
+}
+
+impl DerefMut for Untold {
+    fn deref_mut(&mut self) -> &mut RequestRecord {
+        self.0
+            .as_mut()
+            .expect("a record is told of once, at the end")
     }
 }
 

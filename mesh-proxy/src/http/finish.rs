@@ -65,7 +65,9 @@ impl WatchBody for Finish {
         if let Some(sent) = self.sent.take() {
             self.record.bytes_received = sent.body.received();
             drop(sent.picked);
-            if let Some(lease) = sent.lease.filter(|_| end == BodyEnd::Complete) {
+            // While the request is still being sent, the connection is not free for another.
+            let free = end == BodyEnd::Complete && sent.body.is_over();
+            if let Some(lease) = sent.lease.filter(|_| free) {
                 lease.finish(&sent.upstream.cluster.planned);
             }
         }

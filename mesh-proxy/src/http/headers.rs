@@ -23,11 +23,23 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const UPSTREAM_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
+/// What `connection` cannot take away.
+const KEPT: [&str; 7] = [
+    "upgrade",
+    "te",
+    "host",
+    "content-length",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-client-cert",
+];
+
 /// Takes a request in: one host, one path, in one spelling; nothing that was meant for this hop
 /// only; nothing believed that the caller may not say. Returns a redirect to the one spelling where
 /// the configuration wants that.
 pub(super) fn receive(exchange: &mut Exchange<'_>) -> Result<Option<Response<ProxyBody>>, Failure> {
     settle_host(exchange)?;
+    settle_framing(exchange)?;
     let redirect = settle_path(exchange)?;
     let http = &exchange.http.shared.planned;
     exchange.upgrade = Upgrade::asked_for(&mut exchange.head, &http.upgrades)?;
@@ -80,6 +92,11 @@ pub(super) fn send(exchange: &mut Exchange<'_>, response: &mut Response<ProxyBod
             }
         }
     }
+    note(exchange);
+}
+
+/// Notes the request's headers that logs will ask for.
+pub(super) fn note(exchange: &mut Exchange<'_>) {
     exchange.record.request_headers =
         logged(&exchange.http.shared.logged_headers, &exchange.head.headers);
 }
@@ -132,12 +149,14 @@ pub(super) fn remote(exchange: &Exchange<'_>) -> IpAddr {
 
 /// Removes what is meant for one hop only (RFC 9110, section 7.6.1).
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
-    if let Some(connection) = headers.remove(header::CONNECTION)
-        && let Ok(names) = connection.to_str()
-    {
-        for name in names.split(',').map(str::trim) {
-            // Of these the framing and the upgrade are settled elsewhere.
-            if !name.eq_ignore_ascii_case("upgrade") && !name.eq_ignore_ascii_case("te") {
+    if let header::Entry::Occupied(connection) = headers.entry(header::CONNECTION) {
+        let (_, lists) = connection.remove_entry_mult();
+        let lists: Vec<HeaderValue> = lists.collect();
+        let names = lists.iter().filter_map(|list| list.to_str().ok());
+        for name in names.flat_map(|list| list.split(',')).map(str::trim) {
+            // Of these the framing and the upgrade are settled elsewhere, and a caller must not take
+            // away by this what says who it is or whom it asks for.
+            if !KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept)) {
                 headers.remove(name);
             }
         }
@@ -183,6 +202,31 @@ fn settle_host(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     if head.uri.authority().is_some() {
         let path = head.uri.path_and_query().cloned();
         head.uri = path.map(Uri::from).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// One way to tell where the body ends, and one cookie header.
+fn settle_framing(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let head = &mut exchange.head;
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let (first, second) = (codings.next(), codings.next());
+    let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if second.is_some() || first.is_some_and(|coding| !chunked(coding)) {
+        // What else was done to the body could not be said to the next hop.
+        return Err(Failure::BadRequest {
+            detail: "http1.invalid_transfer_encoding",
+        });
+    }
+    // HTTP/2 splits cookies over several fields; before it there is only one (RFC 9113, 8.2.3).
+    if head.version == Version::HTTP_2
+        && let header::Entry::Occupied(mut cookies) = head.headers.entry(header::COOKIE)
+        && cookies.iter().nth(1).is_some()
+    {
+        let all: Vec<&[u8]> = cookies.iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+            cookies.insert(joined);
+        }
     }
     Ok(())
 }
