@@ -142,6 +142,8 @@ impl ControlPlane {
             reporter: Reporter::new(self.events),
             mesh: None,
             planned: BTreeMap::new(),
+            found: Vec::new(),
+            reported: Vec::new(),
             told: BTreeSet::new(),
         };
         let mut nodes = self.cache.changes();
@@ -208,7 +210,11 @@ struct Planner {
     mesh: Option<Arc<Mesh>>,
     /// For which node, as it described itself, which version was planned last.
     planned: BTreeMap<String, (Arc<Node>, u64)>,
-    /// Problems of plans that were told already.
+    /// Problems of the last full resolution.
+    found: Vec<Problem>,
+    /// Problems of the last version that was reported.
+    reported: Vec<Problem>,
+    /// Problems that were told already, those of plans included.
     told: BTreeSet<Problem>,
 }
 
@@ -217,17 +223,21 @@ impl Planner {
         let (set, mut problems) = store.version();
         let version = set.version();
         let fast = self.mesh.as_ref().and_then(|mesh| mesh.with_instances(set));
-        self.mesh = Some(match fast {
-            Some(mesh) => mesh,
-            None => {
-                let (mesh, found) = Mesh::resolve(set, &self.options.defaults);
-                problems.extend(found);
-                self.told = problems.iter().cloned().collect();
-                self.reporter
-                    .report(ControlEvent::Applied { version, problems });
-                mesh
-            }
+        let is_fast = fast.is_some();
+        let mesh = fast.unwrap_or_else(|| {
+            let (mesh, found) = Mesh::resolve(set, &self.options.defaults);
+            self.found = found;
+            mesh
         });
+        self.mesh = Some(mesh);
+        problems.extend(self.found.iter().cloned());
+        // Instances come and go without a word; a broken file may change nothing but problems.
+        if !is_fast || problems != self.reported {
+            self.told = problems.iter().cloned().collect();
+            self.reported.clone_from(&problems);
+            self.reporter
+                .report(ControlEvent::Applied { version, problems });
+        }
         version
     }
 

@@ -92,41 +92,36 @@ async fn who_cannot_prove_its_name_is_not_served() {
 
 #[tokio::test]
 async fn a_server_may_go_and_come_back() {
-    let listener = listen().await;
-    let address = listener.local_addr().unwrap();
-    let mut client = client(address, node("web-1"));
     let cache = SnapshotCache::default();
     cache.put(&node("web-1"), 1, &snapshot(&["a"]));
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tonic::transport::Server::builder()
-        .add_service(open_server(&cache))
-        .serve_with_incoming_shutdown(
-            tonic::transport::server::TcpIncoming::from(listener),
-            async { drop(stopped.await) },
-        );
-    let server = tokio::spawn(server);
+    // A runtime of its own, so that all of the server can be made to vanish.
+    let elsewhere = tokio::runtime::Runtime::new().unwrap();
+    let server = open_server(&cache);
+    let started = elsewhere.spawn(async move {
+        let listener = listen().await;
+        let address = listener.local_addr().unwrap();
+        serve(listener, server);
+        address
+    });
+    let address = started.await.unwrap();
+    let mut client = client(address, node("web-1"));
     let before = next(&mut client).await.snapshot;
     client.reply(Verdict::default()).await;
-    drop(stop);
-    // Streams have no end of their own, so stopping gracefully would wait for them.
-    server.abort();
-    drop(server.await);
-    drop(cache);
+    elsewhere.shutdown_background();
     let mut state = client.state();
-    let coming = tokio::spawn(async move { (next(&mut client).await, client) });
+    let coming = tokio::spawn(async move { next(&mut client).await });
     let lost = state.wait_for(|state| matches!(state, LinkState::Lost(_)));
     timeout(LIMIT, lost).await.unwrap().unwrap();
     // A new server, which has nothing for this node yet, takes nothing away.
     let cache = SnapshotCache::default();
     let listener = TcpListener::bind(address).await.unwrap();
     serve(listener, open_server(&cache));
-    let open = state.wait_for(|state| *state == LinkState::Open);
-    timeout(LIMIT, open).await.unwrap().unwrap();
+    let mut changes = cache.changes();
+    while cache.connected().is_empty() {
+        timeout(LIMIT, changes.changed()).await.unwrap().unwrap();
+    }
     cache.put(&node("web-1"), 1, &snapshot(&["a", "b"]));
-    let (after, _) = timeout(LIMIT, coming).await.unwrap().unwrap();
-    assert_eq!(after.snapshot.clusters.len(), 2);
-    assert!(Arc::ptr_eq(
-        &before.clusters["a"],
-        &after.snapshot.clusters["a"]
-    ));
+    let after = timeout(LIMIT, coming).await.unwrap().unwrap().snapshot;
+    assert_eq!(after.clusters.len(), 2);
+    assert!(Arc::ptr_eq(&before.clusters["a"], &after.clusters["a"]));
 }
