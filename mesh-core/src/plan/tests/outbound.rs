@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use super::town::{Town, host, listener, listener_names, manager, proxied, routes};
 use crate::dataplane::{
-    ChainMatch, ClusterChoice, Discovery, ForwardClientCert, HttpFilter, Node, RouteAction,
-    RouteMatch, RouteSource, Terminal, TransportProtocol,
+    AccessLogFilter, AccessLogFormat, ChainMatch, ClusterChoice, Discovery, ForwardClientCert,
+    HttpFilter, Node, RouteAction, RouteMatch, RouteSource, Terminal, TransportProtocol,
 };
+use crate::plan::PlanOptions;
 
 #[test]
 fn listeners_as_istiod_names_them() {
@@ -366,4 +367,38 @@ spec: {type: ExternalName, externalName: ratings.default.svc.cluster.local}
     let (plan, _) = town.plan(&captured);
     let told = &plan.clusters["outbound|9080||nodes.default.svc.cluster.local"];
     assert!(matches!(told.discovery, Discovery::OriginalDestination(_)));
+}
+
+#[test]
+fn lines_are_written_where_the_mesh_wants_them() {
+    let town = Town::bookinfo(&[]);
+    let format = AccessLogFormat::Text(AccessLogFormat::ISTIO_TEXT.into());
+    let options = PlanOptions {
+        access_log: Some(format.clone()),
+        ..PlanOptions::default()
+    };
+    let (plan, _) = crate::plan::plan(&town.mesh(), &town.sidecar("productpage-v1"), &options);
+    for listener in &plan.listeners {
+        // Of connections that no chain took, only those.
+        let refused = AccessLogFilter::ResponseFlags(vec!["NR".into()]);
+        assert_eq!(listener.access_log[0].filter, Some(refused));
+        for chain in listener.chains() {
+            let lines = match &chain.terminal {
+                Terminal::Http(manager) => &manager.access_log,
+                Terminal::Tcp(proxy) => &proxy.access_log,
+            };
+            let [line] = &lines[..] else {
+                panic!("one line: {lines:?}")
+            };
+            assert_eq!((&*line.path, &line.format), ("/dev/stdout", &format));
+            assert_eq!(line.filter, None);
+        }
+    }
+    let quiet = town.productpage();
+    assert!(
+        quiet
+            .listeners
+            .iter()
+            .all(|listener| listener.access_log.is_empty())
+    );
 }
