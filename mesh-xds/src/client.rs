@@ -74,8 +74,8 @@ struct Retry {
 
 impl XdsClient {
     /// Secrets that are not asked for: the workload's own, which come from its certificate
-    /// authority.
-    pub const OWN_SECRETS: [&str; 2] = ["default", "ROOTCA"];
+    /// authority. The roots to trust (`ROOTCA`) are asked for like everything else.
+    pub const OWN_SECRETS: [&str; 1] = ["default"];
 
     /// Follows what the server behind a channel serves to this node.
     pub fn new(channel: Channel, node: Node) -> Self {
