@@ -1,19 +1,24 @@
-//! YAML that stands inside a value.
+//! YAML that is no resource: a text inside a value, or a file of settings.
 
 use serde::de::DeserializeOwned;
 
 use super::{decode::decode, yaml};
 
-/// Why an embedded text is not of the wanted type.
-pub(crate) struct TextError {
+/// Why a text is not of the wanted type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {field}{}{reason}", if field.is_empty() { "" } else { ": " })]
+pub struct TextError {
     /// Counted from 1 within the text.
-    pub(crate) line: u32,
-    pub(crate) field: String,
-    pub(crate) reason: String,
+    pub line: u32,
+    /// The field, empty for the text as a whole.
+    pub field: String,
+    /// What is wrong.
+    pub reason: String,
 }
 
-/// Reads a YAML text that stands inside a value, such as a ConfigMap's.
-pub(crate) fn decode_text<T: DeserializeOwned + Default>(text: &str) -> Result<T, TextError> {
+/// Reads a YAML text that is no resource, such as what stands inside a ConfigMap. An empty text
+/// is the type's default.
+pub fn decode_text<T: DeserializeOwned + Default>(text: &str) -> Result<T, TextError> {
     let node = match yaml::documents(text).next() {
         None => return Ok(T::default()),
         Some(Ok(node)) => node,

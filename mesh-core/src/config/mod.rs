@@ -22,9 +22,9 @@ mod tests;
 pub mod istio;
 pub mod kubernetes;
 
-pub(crate) use embedded::decode_text;
 pub(crate) use near::nearest;
 
+pub use embedded::{TextError, decode_text};
 pub use kind::Spec;
 pub use parse::{MAX_PROBLEMS, MAX_RESOURCES, Parsed, parse};
 pub use problem::{Problem, Severity, Source};
