@@ -17,7 +17,7 @@ use std::{
 };
 
 use mesh_core::{
-    config::Problem,
+    config::{ConfigSet, Problem},
     dataplane::{AccessLogFormat, Node, Tracing},
     mesh::{Mesh, MeshDefaults},
     plan::{PlanOptions, plan},
@@ -75,7 +75,7 @@ pub struct ControlPlane {
     options: ControlOptions,
     cache: SnapshotCache,
     sources: Vec<RunSource>,
-    version: watch::Sender<u64>,
+    config: watch::Sender<Arc<ConfigSet>>,
     events: Option<mpsc::Sender<ControlEvent>>,
 }
 
@@ -85,7 +85,7 @@ type RunSource = Box<dyn FnOnce(SourceSink) -> Pin<Box<dyn Future<Output = ()> +
 #[derive(Debug, Clone)]
 pub struct ControlHandle {
     cache: SnapshotCache,
-    version: watch::Receiver<u64>,
+    config: watch::Receiver<Arc<ConfigSet>>,
 }
 
 impl ControlPlane {
@@ -95,7 +95,7 @@ impl ControlPlane {
             options,
             cache: SnapshotCache::default(),
             sources: Vec::new(),
-            version: watch::Sender::new(0),
+            config: watch::Sender::default(),
             events: None,
         }
     }
@@ -124,7 +124,7 @@ impl ControlPlane {
     pub fn handle(&self) -> ControlHandle {
         ControlHandle {
             cache: self.cache.clone(),
-            version: self.version.subscribe(),
+            config: self.config.subscribe(),
         }
     }
 
@@ -156,9 +156,9 @@ impl ControlPlane {
                     }
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let version = planner.resolve(&mut store);
+                    let set = planner.resolve(&mut store);
                     planner.plan();
-                    self.version.send_replace(version);
+                    self.config.send_replace(set);
                 }
                 Ok(()) = nodes.changed() => planner.plan(),
             }
@@ -178,9 +178,9 @@ impl fmt::Debug for ControlPlane {
 }
 
 impl ControlHandle {
-    /// The version of the configuration in effect, now and from now on; zero before the first.
-    pub fn version(&self) -> watch::Receiver<u64> {
-        self.version.clone()
+    /// The configuration in effect, now and from now on; of version zero before the first.
+    pub fn config(&self) -> watch::Receiver<Arc<ConfigSet>> {
+        self.config.clone()
     }
 
     /// What every node made of what it was served, by node id.
@@ -191,12 +191,12 @@ impl ControlHandle {
     /// Waits until these nodes run on the configuration that is in effect now, or refuse part of
     /// it. Returns what each made of it.
     pub async fn wait_applied(&self, node_ids: &[String]) -> BTreeMap<String, NodeStatus> {
-        let mut version = self.version.clone();
+        let mut config = self.config.clone();
         // An error means that the control plane is gone: what it planned last is what there is.
-        let current = version
-            .wait_for(|version| *version > 0)
+        let current = config
+            .wait_for(|config| config.version() > 0)
             .await
-            .map(|version| *version)
+            .map(|config| config.version())
             .unwrap_or_default();
         self.cache.wait_applied(node_ids, current).await
     }
@@ -219,7 +219,7 @@ struct Planner {
 }
 
 impl Planner {
-    fn resolve(&mut self, store: &mut ConfigStore) -> u64 {
+    fn resolve(&mut self, store: &mut ConfigStore) -> Arc<ConfigSet> {
         let (set, mut problems) = store.version();
         let version = set.version();
         let fast = self.mesh.as_ref().and_then(|mesh| mesh.with_instances(set));
@@ -238,7 +238,7 @@ impl Planner {
             self.reporter
                 .report(ControlEvent::Applied { version, problems });
         }
-        version
+        Arc::new(set.clone())
     }
 
     /// Plans for the nodes that have a stream and no plan of this version.
