@@ -190,6 +190,9 @@ impl Proxy {
             // A worker that panicked was told by the panic itself.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+        let sinks = Arc::clone(&self.shared.sinks);
+        // The last lines are written, or their thread ended and nobody can.
+        let _ = tokio::task::spawn_blocking(move || sinks.flush()).await;
     }
 
     /// Opens and closes sockets so that they are those of the configuration.

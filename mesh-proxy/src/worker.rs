@@ -20,7 +20,8 @@ use crate::{
     net::Socket,
     telemetry::{
         CompiledAccessLog, Interned, Interner, LogBuffer, MetricTable, Observer, OwnLabels,
-        PeerLabels, PeerMetadata, Principal, RequestRecord, SeriesCounts, SeriesLabels,
+        PeerLabels, PeerMetadata, Principal, RequestRecord, SeriesCounts, SeriesLabels, TcpCounts,
+        TcpRecord, Told,
     },
     upstream::{Dialer, HostStatus, Upstream},
 };
@@ -51,8 +52,10 @@ pub(crate) enum Command {
 #[derive(Debug, Default)]
 pub(crate) struct WorkerReport {
     pub(crate) series: Vec<(SeriesLabels, SeriesCounts)>,
+    pub(crate) tcp: Vec<(SeriesLabels, TcpCounts)>,
     pub(crate) connections: usize,
     pub(crate) refused: u64,
+    pub(crate) denied: u64,
     pub(crate) handshake_failures: u64,
     pub(crate) hosts: Vec<HostStatus>,
 }
@@ -69,6 +72,7 @@ pub(crate) struct Worker {
     random: RefCell<fastrand::Rng>,
     connections: Cell<usize>,
     refused: Cell<u64>,
+    denied: Cell<u64>,
     handshake_failures: Cell<u64>,
 }
 
@@ -100,6 +104,7 @@ impl Worker {
             random: RefCell::new(fastrand::Rng::new()),
             connections: Cell::new(0),
             refused: Cell::new(0),
+            denied: Cell::new(0),
             handshake_failures: Cell::new(0),
         })
     }
@@ -127,6 +132,9 @@ impl Worker {
                     let _ = to.send(worker.report());
                 }
             }
+        }
+        for buffer in worker.log_buffers.borrow().values() {
+            buffer.flush();
         }
     }
 
@@ -167,18 +175,58 @@ impl Worker {
     /// Tells of a request that is over: once to counters, once to logs, once to the observer.
     pub(crate) fn tell(&self, record: &RequestRecord, logs: &[CompiledAccessLog]) {
         self.metrics.borrow_mut().count(&self.settings.own, record);
-        for log in logs.iter().filter(|log| log.wants(record)) {
-            let mut buffers = self.log_buffers.borrow_mut();
-            buffers.entry(log.writer_id()).or_default().log(log, record);
-        }
+        self.log(Told::Request(record), logs);
         if let Some(observer) = &self.settings.observer {
             observer.request(record);
         }
     }
 
+    /// Tells of a connection whose bytes are passed on from now on.
+    pub(crate) fn tell_opened(&self, record: &mut TcpRecord) {
+        let mut metrics = self.metrics.borrow_mut();
+        metrics.count_opened(&self.settings.own, record);
+        record.counted_open = true;
+    }
+
+    /// Tells of a connection that is over.
+    pub(crate) fn tell_closed(&self, mut record: TcpRecord, logs: &[CompiledAccessLog]) {
+        if !record.counted_open {
+            self.tell_opened(&mut record);
+        }
+        let mut metrics = self.metrics.borrow_mut();
+        metrics.count_closed(&self.settings.own, &record);
+        drop(metrics);
+        self.tell_turned_away(record, logs);
+    }
+
     /// Tells of a connection that no chain took.
-    pub(crate) fn tell_refused(&self) {
+    pub(crate) fn tell_refused(&self, record: TcpRecord, logs: &[CompiledAccessLog]) {
         self.refused.set(self.refused.get() + 1);
+        self.tell_turned_away(record, logs);
+    }
+
+    /// Counts a caller that may not connect.
+    pub(crate) fn count_denied(&self) {
+        self.denied.set(self.denied.get() + 1);
+    }
+
+    fn tell_turned_away(&self, mut record: TcpRecord, logs: &[CompiledAccessLog]) {
+        record.end();
+        self.log(Told::Connection(&record), logs);
+        if let Some(observer) = &self.settings.observer {
+            observer.connection(&record);
+        }
+    }
+
+    fn log(&self, told: Told<'_>, logs: &[CompiledAccessLog]) {
+        for log in logs.iter().filter(|log| log.wants(told)) {
+            let mut buffers = self.log_buffers.borrow_mut();
+            let writer = log.writer();
+            let buffer = buffers
+                .entry(writer.id())
+                .or_insert_with(|| Rc::new(LogBuffer::new(writer.clone())));
+            buffer.log(log, told);
+        }
     }
 
     /// Tells of a caller that failed the handshake.
@@ -237,8 +285,10 @@ impl Worker {
         hosts.sort_by(|a, b| (&a.cluster, &a.address).cmp(&(&b.cluster, &b.address)));
         WorkerReport {
             series: self.metrics.borrow().snapshot(),
+            tcp: self.metrics.borrow().tcp_snapshot(),
             connections: self.connections.get(),
             refused: self.refused.get(),
+            denied: self.denied.get(),
             handshake_failures: self.handshake_failures.get(),
             hosts,
         }

@@ -56,11 +56,16 @@ async fn metrics(proxy: &ProxyHandle) -> Page {
     let refused = reports.iter().map(|report| report.refused).sum();
     let failures = reports.iter().map(|report| report.handshake_failures).sum();
     let live = proxy.live();
-    let series = merge(reports.into_iter().map(|report| report.series));
-    let mut body = prometheus::text(&series);
+    let denied = reports.iter().map(|report| report.denied).sum();
+    let (series, tcp): (Vec<_>, Vec<_>) = reports
+        .into_iter()
+        .map(|report| (report.series, report.tcp))
+        .unzip();
+    let mut body = prometheus::text(&merge(series), &merge(tcp));
     let mut gauge = |name, value| prometheus::gauge(&mut body, name, value);
     gauge("mesh_downstream_connections_active", connections as u64);
     gauge("mesh_downstream_connections_refused", refused);
+    gauge("mesh_downstream_connections_denied", denied);
     gauge("mesh_downstream_handshake_failures", failures);
     gauge("mesh_config_generation", live.generation);
     gauge("mesh_config_refusals", live.refusals.len() as u64);

@@ -262,7 +262,8 @@ impl Attempts<'_> {
             mut response,
         } = reached;
         record.details = "via_upstream".into();
-        let switched = upgrade.is_some_and(|upgrade| upgrade.complete(&mut response));
+        let switched =
+            upgrade.is_some_and(|upgrade| upgrade.complete(&mut response, &self.connection.worker));
         let mut response = response.map(|body| ProxyBody::upstream(body, self.deadline));
         finish_response(&self.outgoing, &mut response, record, switched);
         let lease = (!switched).then_some(lease);

@@ -1,5 +1,7 @@
 //! Switching a connection to another protocol, such as WebSocket.
 
+use std::rc::Rc;
+
 use http::{Response, StatusCode, Version, header, request::Parts};
 use hyper::{
     body::Incoming,
@@ -8,7 +10,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 
 use super::failure::Failure;
-use crate::tcp;
+use crate::{tcp, worker::Worker};
 
 /// A wish to switch protocols.
 pub(super) struct Upgrade(OnUpgrade);
@@ -43,15 +45,18 @@ impl Upgrade {
     }
 
     /// Ties both sides together once both have switched. Says whether the instance agreed to.
-    pub(super) fn complete(self, response: &mut Response<Incoming>) -> bool {
+    /// The connection counts as open until then.
+    pub(super) fn complete(self, response: &mut Response<Incoming>, worker: &Rc<Worker>) -> bool {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return false;
         }
         let upstream = on(response);
+        let open = worker.count_connection();
         tokio::task::spawn_local(async move {
+            let _open = open;
             if let (Ok(downstream), Ok(upstream)) = tokio::join!(self.0, upstream) {
                 let (downstream, upstream) = (TokioIo::new(downstream), TokioIo::new(upstream));
-                let _ = tcp::relay(downstream, upstream, None).await;
+                let _ = tcp::relay(downstream, upstream, None, &tcp::Relayed::default()).await;
             }
         });
         true

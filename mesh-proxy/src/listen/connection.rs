@@ -12,11 +12,11 @@ use super::{
     detect::{Detected, detect, detect_http2},
 };
 use crate::{
-    http::{self, Accepted, Failure},
+    http::{self, Accepted, ResponseFlags},
     live::{LiveChain, LiveListener, LiveTerminal},
     net::{Arrival, Rewind},
     tcp,
-    telemetry::ConnectionRecord,
+    telemetry::{ConnectionRecord, TcpRecord},
     worker::{View, Worker},
 };
 
@@ -48,9 +48,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepting: Name, arrival: Arrival)
     let Ok(mut detected) = detect(&mut stream, &listener.planned.listener_filters).await else {
         return;
     };
-    let Some(chain) = choose(&listener, source, meant_for, &detected) else {
-        return worker.tell_refused();
-    };
+    let chain = choose(&listener, source, meant_for, &detected);
     let record = ConnectionRecord {
         direction: listener.planned.direction,
         remote: source,
@@ -59,6 +57,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepting: Name, arrival: Arrival)
         server_name: detected.server_name.take().map(Into::into),
         peer: None,
         mutual_tls: false,
+    };
+    let Some(chain) = chain else {
+        let mut told = TcpRecord::begin(Rc::new(record));
+        told.flags = ResponseFlags::NO_ROUTE;
+        told.details = "filter_chain_not_found".into();
+        return worker.tell_refused(told, &listener.access_log);
     };
     let http2 = detected.http2;
     let chosen = Chosen {
@@ -139,13 +143,24 @@ where
         connection: &connection,
         remote,
     };
-    let allowed = chosen
-        .chain
-        .network_access
-        .iter()
-        .all(|access| access.check(&request).is_allowed());
-    if allowed {
-        carry(io, chosen).await;
+    let verdicts = chosen.chain.network_access.iter();
+    let denied = verdicts
+        .map(|access| access.check(&request))
+        .find(|verdict| !verdict.is_allowed())
+        .map(|verdict| verdict.to_string());
+    match denied {
+        None => carry(io, chosen).await,
+        Some(reason) => deny(chosen, reason),
+    }
+}
+
+/// Tells of a caller that may not connect. Where requests are served there is none to tell of.
+fn deny(chosen: Chosen, reason: String) {
+    chosen.worker.count_denied();
+    if let LiveTerminal::Tcp(tcp) = &chosen.chain.terminal {
+        let mut told = TcpRecord::begin(Rc::new(chosen.record));
+        told.termination = Some(reason.into());
+        chosen.worker.tell_closed(told, &tcp.access_log);
     }
 }
 
@@ -155,10 +170,10 @@ where
 {
     let http = match &chosen.chain.terminal {
         LiveTerminal::Tcp(tcp) => {
-            let (planned, meant_for) = (Arc::clone(&tcp.shared), chosen.record.local);
-            let served = tcp::serve(io, chosen.worker, chosen.view, planned, meant_for).await;
-            // The caller sees its connection close; there is nobody else to tell yet.
-            return drop::<Result<(), Failure>>(served);
+            let mut told = TcpRecord::begin(Rc::new(chosen.record));
+            let (worker, planned) = (Rc::clone(&chosen.worker), Arc::clone(&tcp.shared));
+            tcp::serve(io, worker, chosen.view, planned, &mut told).await;
+            return chosen.worker.tell_closed(told, &tcp.access_log);
         }
         LiveTerminal::Http(http) => http,
     };

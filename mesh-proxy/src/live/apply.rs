@@ -5,7 +5,7 @@ use mesh_routing::{ChainSelector, Router};
 
 use super::{
     LiveCluster, LiveConfig, LiveListener,
-    chain::{ChainInputs, LiveChain},
+    chain::{ChainInputs, LiveChain, compile_logs},
     security::SecurityCompiler,
 };
 use crate::telemetry::LogSinks;
@@ -116,6 +116,7 @@ impl Compiler {
             selector: Arc::new(selector),
             chains,
             default_chain,
+            access_log: compile_logs(&planned.access_log, &self.sinks)?.into(),
         }))
     }
 }
@@ -128,6 +129,7 @@ impl LiveListener {
             selector: Arc::clone(&self.selector),
             chains: self.chains.iter().map(refresh).collect(),
             default_chain: self.default_chain.as_ref().map(refresh),
+            access_log: Arc::clone(&self.access_log),
         }
     }
 }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use mesh_core::dataplane::{
-    FilterChain, HttpConnectionManager, HttpFilter, NetworkFilter, RouteSource, Snapshot, TcpProxy,
-    Terminal,
+    AccessLog, FilterChain, HttpConnectionManager, HttpFilter, NetworkFilter, RouteSource,
+    Snapshot, TcpProxy, Terminal,
 };
 use mesh_routing::{Authorizer, Router};
 use mesh_tls::Acceptor;
@@ -59,6 +59,7 @@ pub(crate) enum HttpFilterInForce {
 #[derive(Debug, Clone)]
 pub(crate) struct TcpChain {
     pub(crate) shared: Arc<TcpProxy>,
+    pub(crate) access_log: Arc<[CompiledAccessLog]>,
 }
 
 /// What compiling a chain needs to look at.
@@ -94,6 +95,7 @@ impl LiveChain {
             Terminal::Http(http) => LiveTerminal::Http(HttpChain::compile(http, inputs)?),
             Terminal::Tcp(tcp) => LiveTerminal::Tcp(TcpChain {
                 shared: Arc::new(tcp.clone()),
+                access_log: compile_logs(&tcp.access_log, inputs.sinks)?.into(),
             }),
         };
         let planned = Arc::new(planned.clone());
@@ -147,18 +149,7 @@ impl HttpChain {
                 Router::compile(Arc::clone(table)).map_err(|error| format!("routes: {error}"))?,
             )),
         };
-        let access_log = planned
-            .access_log
-            .iter()
-            .map(|log| {
-                let writer = inputs
-                    .sinks
-                    .writer(&log.path)
-                    .map_err(|error| format!("access_log: cannot open {}: {error}", log.path))?;
-                CompiledAccessLog::compile(log, writer)
-                    .map_err(|error| format!("access_log: {error}"))
-            })
-            .collect::<Result<Vec<_>, String>>()?;
+        let access_log = compile_logs(&planned.access_log, inputs.sinks)?;
         let logged_headers = access_log
             .iter()
             .flat_map(CompiledAccessLog::request_headers);
@@ -173,6 +164,22 @@ impl HttpChain {
             router,
         })
     }
+}
+
+/// Opens logs.
+pub(super) fn compile_logs(
+    planned: &[AccessLog],
+    sinks: &LogSinks,
+) -> Result<Vec<CompiledAccessLog>, String> {
+    planned
+        .iter()
+        .map(|log| {
+            let writer = sinks
+                .writer(&log.path)
+                .map_err(|error| format!("access_log: cannot open {}: {error}", log.path))?;
+            CompiledAccessLog::compile(log, writer).map_err(|error| format!("access_log: {error}"))
+        })
+        .collect()
 }
 
 fn compile_filters(planned: &[HttpFilter]) -> Result<Vec<HttpFilterInForce>, String> {

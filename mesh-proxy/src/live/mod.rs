@@ -14,6 +14,8 @@ use mesh_core::dataplane::{Listener, Name, Refusal, ResourceType, RouteTable, Sn
 use mesh_routing::{ChainRef, ChainSelector, ConnectionFacts, Router};
 pub(crate) use security::{ClientSecurity, SecurityCompiler};
 
+use crate::telemetry::CompiledAccessLog;
+
 /// The configuration in force. Every request holds one of these for as long as it needs, so a change
 /// never tears a request.
 #[derive(Debug, Default)]
@@ -38,6 +40,8 @@ pub(crate) struct LiveListener {
     selector: Arc<ChainSelector>,
     chains: Vec<Arc<LiveChain>>,
     default_chain: Option<Arc<LiveChain>>,
+    /// Logs of connections that no chain took.
+    pub(crate) access_log: Arc<[CompiledAccessLog]>,
 }
 
 impl LiveConfig {

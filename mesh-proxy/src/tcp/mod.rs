@@ -3,5 +3,5 @@
 mod relay;
 mod serve;
 
-pub(crate) use relay::relay;
+pub(crate) use relay::{Relayed, relay};
 pub(crate) use serve::serve;

@@ -7,24 +7,25 @@ use std::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 
 /// How much was passed on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Relayed {
-    /// From the caller.
-    pub(crate) received: u64,
-    /// To the caller.
-    pub(crate) sent: u64,
+    /// Bytes from the caller.
+    pub(crate) received: Cell<u64>,
+    /// Bytes to the caller.
+    pub(crate) sent: Cell<u64>,
 }
 
 /// Bytes held per direction.
 const BUFFER: usize = 16 * 1024;
 
 /// Passes bytes on both ways until both sides have ended, or nothing moved for `idle`. One side's
-/// end is passed on as such; the other may go on.
+/// end is passed on as such; the other may go on. `relayed` counts, however it ends.
 pub(crate) async fn relay<A, B>(
     downstream: A,
     upstream: B,
     idle: Option<Duration>,
-) -> io::Result<Relayed>
+    relayed: &Relayed,
+) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -34,41 +35,41 @@ where
     let (up_read, up_write) = split(upstream);
     let both = async {
         tokio::try_join!(
-            pass(down_read, up_write, &moved),
-            pass(up_read, down_write, &moved),
+            pass(down_read, up_write, &moved, &relayed.received),
+            pass(up_read, down_write, &moved, &relayed.sent),
         )
     };
-    let (received, sent) = match idle {
+    match idle {
         None => both.await?,
         Some(idle) => tokio::select! {
             done = both => done?,
             () = silence(&moved, idle) => return Err(io::ErrorKind::TimedOut.into()),
         },
     };
-    Ok(Relayed { received, sent })
+    Ok(())
 }
 
 async fn pass<R, W>(
     mut from: ReadHalf<R>,
     mut to: WriteHalf<W>,
     moved: &Cell<Instant>,
-) -> io::Result<u64>
+    total: &Cell<u64>,
+) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let mut buffer = vec![0; BUFFER];
-    let mut total = 0;
     loop {
         let len = from.read(&mut buffer).await?;
         moved.set(Instant::now());
         if len == 0 {
             to.shutdown().await?;
-            return Ok(total);
+            return Ok(());
         }
         to.write_all(&buffer[..len]).await?;
         to.flush().await?;
-        total += len as u64;
+        total.set(total.get() + len as u64);
     }
 }
 
@@ -92,7 +93,8 @@ mod tests {
     async fn one_side_may_end_before_the_other() {
         let (mut caller, downstream) = duplex(64);
         let (upstream, mut server) = duplex(64);
-        let relaying = relay(downstream, upstream, None);
+        let relayed = Relayed::default();
+        let relaying = relay(downstream, upstream, None, &relayed);
         let talking = async {
             caller.write_all(b"question").await.unwrap();
             caller.shutdown().await.unwrap();
@@ -105,12 +107,13 @@ mod tests {
             caller.read_to_string(&mut answer).await.unwrap();
             assert_eq!(answer, "the answer");
         };
-        let (relayed, ()) = tokio::join!(relaying, talking);
+        let (ended, ()) = tokio::join!(relaying, talking);
+        ended.unwrap();
         assert_eq!(
-            relayed.unwrap(),
+            relayed,
             Relayed {
-                received: 8,
-                sent: 10
+                received: Cell::new(8),
+                sent: Cell::new(10)
             }
         );
     }
@@ -119,7 +122,8 @@ mod tests {
     async fn silence_ends_it() {
         let (_caller, downstream) = duplex(64);
         let (upstream, _server) = duplex(64);
-        let ended = relay(downstream, upstream, Some(Duration::from_millis(5))).await;
+        let idle = Some(Duration::from_millis(5));
+        let ended = relay(downstream, upstream, idle, &Relayed::default()).await;
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

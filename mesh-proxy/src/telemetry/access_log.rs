@@ -4,7 +4,7 @@ use http::HeaderName;
 use mesh_core::dataplane::{AccessLog, AccessLogFilter, AccessLogFormat};
 
 use super::{
-    RequestRecord,
+    Told,
     format::{Format, FormatError},
     sink::LogWriter,
 };
@@ -64,35 +64,35 @@ impl CompiledAccessLog {
         }
     }
 
-    /// Which file its lines go to.
-    pub(crate) fn writer_id(&self) -> u32 {
-        self.writer.id()
+    /// The way to the file its lines go to.
+    pub(crate) fn writer(&self) -> &LogWriter {
+        &self.writer
     }
 
     /// Whether a record is to be logged.
-    pub(crate) fn wants(&self, record: &RequestRecord) -> bool {
+    pub(crate) fn wants(&self, told: Told<'_>) -> bool {
         match &self.filter {
             None => true,
-            Some(AccessLogFilter::ResponseFlags(names)) => record.flags.matches(names),
+            Some(AccessLogFilter::ResponseFlags(names)) => told.flags().matches(names),
             Some(_) => true,
         }
     }
 
-    fn write(&self, record: &RequestRecord, out: &mut String) {
+    fn write(&self, told: Told<'_>, out: &mut String) {
         match &self.lines {
-            Lines::Text(format) => format.write(record, out),
-            Lines::Json(values) => write_json(values, record, out),
+            Lines::Text(format) => format.write(told, out),
+            Lines::Json(values) => write_json(values, told, out),
         }
         out.push('\n');
     }
 }
 
-fn write_json(values: &BTreeMap<String, Format>, record: &RequestRecord, out: &mut String) {
+fn write_json(values: &BTreeMap<String, Format>, told: Told<'_>, out: &mut String) {
     let object: serde_json::Map<String, serde_json::Value> = values
         .iter()
         .map(|(key, format)| {
             let mut text = String::new();
-            format.write(record, &mut text);
+            format.write(told, &mut text);
             let value = if text == "-" {
                 serde_json::Value::Null
             } else {
@@ -105,8 +105,11 @@ fn write_json(values: &BTreeMap<String, Format>, record: &RequestRecord, out: &m
 }
 
 /// One worker's lines on their way to the writer: handed over in batches, soon.
-#[derive(Debug, Default)]
-pub(crate) struct LogBuffer(RefCell<String>);
+#[derive(Debug)]
+pub(crate) struct LogBuffer {
+    lines: RefCell<String>,
+    writer: LogWriter,
+}
 
 impl LogBuffer {
     /// Hand over at once from this size, in bytes.
@@ -114,26 +117,39 @@ impl LogBuffer {
     /// Hand over after so long at the latest.
     const DELAY: Duration = Duration::from_millis(20);
 
-    /// Writes a record's line. Must run on a worker.
-    pub(crate) fn log(self: &Rc<Self>, log: &CompiledAccessLog, record: &RequestRecord) {
-        let mut lines = self.0.borrow_mut();
-        let first = lines.is_empty();
-        log.write(record, &mut lines);
-        if lines.len() >= Self::BATCH {
-            log.writer.send(std::mem::take(&mut *lines).into_bytes());
-        } else if first {
-            self.flush_soon(log.writer.clone());
+    /// No lines yet.
+    pub(crate) fn new(writer: LogWriter) -> Self {
+        Self {
+            lines: RefCell::default(),
+            writer,
         }
     }
 
-    fn flush_soon(self: &Rc<Self>, writer: LogWriter) {
+    /// Writes a line. Must run on a worker.
+    pub(crate) fn log(self: &Rc<Self>, log: &CompiledAccessLog, told: Told<'_>) {
+        let mut lines = self.lines.borrow_mut();
+        let first = lines.is_empty();
+        log.write(told, &mut lines);
+        if lines.len() >= Self::BATCH {
+            self.writer.send(std::mem::take(&mut *lines).into_bytes());
+        } else if first {
+            self.flush_soon();
+        }
+    }
+
+    /// Hands over what is there.
+    pub(crate) fn flush(&self) {
+        let lines = self.lines.take();
+        if !lines.is_empty() {
+            self.writer.send(lines.into_bytes());
+        }
+    }
+
+    fn flush_soon(self: &Rc<Self>) {
         let buffer = self.clone();
         tokio::task::spawn_local(async move {
             tokio::time::sleep(Self::DELAY).await;
-            let lines = buffer.0.take();
-            if !lines.is_empty() {
-                writer.send(lines.into_bytes());
-            }
+            buffer.flush();
         });
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt::Write, net::SocketAddr};
 use http::{HeaderName, Version};
 use jiff::Timestamp;
 
-use super::RequestRecord;
+use super::{RequestRecord, Told};
 
 /// A line's format, ready to be filled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +91,11 @@ impl Format {
             .flatten()
     }
 
-    /// Writes a line for a record; what is unknown is `-`.
-    pub(crate) fn write(&self, record: &RequestRecord, out: &mut String) {
+    /// Writes a line; what is unknown is `-`.
+    pub(crate) fn write(&self, told: Told<'_>, out: &mut String) {
         for segment in &self.0 {
             let start = out.len();
-            if segment.part.write(record, out).is_none() {
+            if segment.part.write(told, out).is_none() {
                 out.push('-');
             }
             if let Some(max_len) = segment.max_len {
@@ -178,32 +178,51 @@ fn request_header(names: &str) -> Option<Part> {
 
 impl Part {
     /// Writes the value; none if there is none.
-    fn write(&self, record: &RequestRecord, out: &mut String) -> Option<()> {
+    fn write(&self, told: Told<'_>, out: &mut String) -> Option<()> {
         match self {
             Self::Text(text) => out.push_str(text),
             Self::StartTime => {
-                let time = Timestamp::try_from(record.start).ok()?;
+                let time = Timestamp::try_from(told.start()).ok()?;
                 write!(out, "{time:.3}").ok()?;
             }
-            Self::Protocol => out.push_str(protocol(record.protocol)),
-            Self::ResponseCode => {
-                let code = record.status.map_or(0, |status| status.as_u16());
-                write!(out, "{code}").ok()?;
-            }
-            Self::ResponseFlags => write!(out, "{}", record.flags).ok()?,
-            Self::ResponseCodeDetails => out.push_str(non_empty(&record.details)?),
-            Self::ConnectionTerminationDetails => return None,
+            Self::ResponseFlags => write!(out, "{}", told.flags()).ok()?,
+            Self::ResponseCodeDetails => out.push_str(non_empty(told.details())?),
+            Self::ConnectionTerminationDetails => out.push_str(told.termination()?),
             Self::UpstreamTransportFailureReason => {
-                escape(record.transport_failure.as_deref()?.as_bytes(), out);
+                escape(told.transport_failure()?.as_bytes(), out);
             }
-            Self::BytesReceived => write!(out, "{}", record.bytes_received).ok()?,
-            Self::BytesSent => write!(out, "{}", record.bytes_sent).ok()?,
-            Self::Duration => write!(out, "{}", record.duration.as_millis()).ok()?,
+            Self::BytesReceived => write!(out, "{}", told.bytes().0).ok()?,
+            Self::BytesSent => write!(out, "{}", told.bytes().1).ok()?,
+            Self::Duration => write!(out, "{}", told.duration().as_millis()).ok()?,
+            Self::UpstreamHost => address(told.upstream()?.address, out)?,
+            Self::UpstreamCluster => out.push_str(&told.upstream()?.cluster),
+            Self::UpstreamLocalAddress => address(told.upstream()?.local, out)?,
+            Self::DownstreamLocalAddress => address(Some(told.connection().local), out)?,
+            Self::DownstreamRemoteAddress => address(Some(told.connection().remote), out)?,
+            Self::DownstreamRemoteAddressWithoutPort => {
+                write!(out, "{}", told.connection().remote.ip()).ok()?;
+            }
+            Self::RequestedServerName => {
+                escape(told.connection().server_name.as_ref()?.as_bytes(), out);
+            }
+            Self::DownstreamPeerUriSan => {
+                out.push_str(told.connection().peer.as_ref()?.0.as_ref()?.as_str());
+            }
+            Self::ResponseCode => {
+                let status = told.request().and_then(|record| record.status);
+                write!(out, "{}", status.map_or(0, |status| status.as_u16())).ok()?;
+            }
+            of_request => of_request.write_of_request(told.request()?, out)?,
+        }
+        Some(())
+    }
+
+    /// Writes what only requests have.
+    fn write_of_request(&self, record: &RequestRecord, out: &mut String) -> Option<()> {
+        match self {
+            Self::Protocol => out.push_str(protocol(record.protocol)),
             Self::Method => out.push_str(record.method.as_str()),
-            Self::Path => match record.uri.path_and_query() {
-                Some(path) => escape(path.as_str().as_bytes(), out),
-                None => return None,
-            },
+            Self::Path => escape(record.uri.path_and_query()?.as_str().as_bytes(), out),
             Self::Authority => escape(record.authority.as_ref()?.as_bytes(), out),
             Self::RequestHeader(first, second) => {
                 let headers = &record.request_headers;
@@ -215,23 +234,10 @@ impl Part {
             Self::UpstreamServiceTime => {
                 write!(out, "{}", record.upstream_service_time?.as_millis()).ok()?;
             }
-            Self::UpstreamHost => address(record.upstream.as_ref()?.address, out)?,
-            Self::UpstreamCluster => out.push_str(&record.upstream.as_ref()?.cluster),
-            Self::UpstreamLocalAddress => address(record.upstream.as_ref()?.local, out)?,
-            Self::DownstreamLocalAddress => address(Some(record.connection.local), out)?,
-            Self::DownstreamRemoteAddress => address(Some(record.connection.remote), out)?,
-            Self::DownstreamRemoteAddressWithoutPort => {
-                write!(out, "{}", record.connection.remote.ip()).ok()?;
-            }
-            Self::RequestedServerName => {
-                escape(record.connection.server_name.as_ref()?.as_bytes(), out);
-            }
             Self::RouteName => out.push_str(non_empty(record.route_name()?)?),
-            Self::DownstreamPeerUriSan => {
-                out.push_str(record.connection.peer.as_ref()?.0.as_ref()?.as_str())
-            }
             Self::UpstreamRequestAttemptCount => write!(out, "{}", record.attempts).ok()?,
             Self::GrpcStatus => write!(out, "{}", record.grpc_status?).ok()?,
+            _ => return None,
         }
         Some(())
     }

@@ -10,7 +10,7 @@ use mesh_core::{
     identity::SpiffeId,
 };
 
-use super::{Interned, PeerLabels, Principal, RequestRecord, Side};
+use super::{Interned, PeerLabels, Principal, RequestRecord, Side, TcpRecord};
 use crate::http::ResponseFlags;
 
 /// Upper bounds of the duration histogram, in milliseconds: Envoy's defaults.
@@ -40,8 +40,14 @@ pub const DURATION_BUCKETS_MS: [f64; 19] = [
 /// together when a series is seen for the first time.
 #[derive(Debug, Default)]
 pub(crate) struct MetricTable {
+    requests: Table<SeriesCounts>,
+    connections: Table<TcpCounts>,
+}
+
+#[derive(Debug)]
+struct Table<C> {
     index: HashMap<Key, usize>,
-    series: Vec<(SeriesLabels, SeriesCounts)>,
+    series: Vec<(SeriesLabels, C)>,
 }
 
 /// What tells series apart.
@@ -53,9 +59,17 @@ struct Key {
     service: Option<Interned<ServiceRef>>,
     status: u16,
     grpc_status: Option<u8>,
-    grpc: bool,
+    protocol: Protocol,
     flags: ResponseFlags,
     mutual_tls: bool,
+}
+
+/// Istio's `request_protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Protocol {
+    Http,
+    Grpc,
+    Tcp,
 }
 
 /// Labels of a series, by Istio's names and in Istio's order.
@@ -77,6 +91,25 @@ pub struct SeriesCounts {
     pub response_bytes: u64,
 }
 
+/// Counts of a series of connections whose bytes are passed on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TcpCounts {
+    /// Connections that began.
+    pub opened: u64,
+    /// Connections that are over.
+    pub closed: u64,
+    /// Bytes from callers.
+    pub received: u64,
+    /// Bytes to callers.
+    pub sent: u64,
+}
+
+/// What can be added up over workers.
+pub(crate) trait Counts: Default {
+    /// Adds another worker's.
+    fn merge(&mut self, other: &Self);
+}
+
 /// Who a proxy counts for.
 #[derive(Debug, Clone)]
 pub(crate) struct OwnLabels {
@@ -87,22 +120,53 @@ pub(crate) struct OwnLabels {
 impl MetricTable {
     /// Counts a request that is over.
     pub(crate) fn count(&mut self, own: &OwnLabels, record: &RequestRecord) {
-        let key = Key::of(record);
+        self.requests.entry(Key::of(record), own).add(record);
+    }
+
+    /// Counts a connection whose bytes are passed on from now on.
+    pub(crate) fn count_opened(&mut self, own: &OwnLabels, record: &TcpRecord) {
+        self.connections.entry(Key::of_tcp(record), own).opened += 1;
+    }
+
+    /// Counts a connection that is over.
+    pub(crate) fn count_closed(&mut self, own: &OwnLabels, record: &TcpRecord) {
+        let counts = self.connections.entry(Key::of_tcp(record), own);
+        counts.closed += 1;
+        counts.received += record.bytes_received;
+        counts.sent += record.bytes_sent;
+    }
+
+    /// A copy of what was counted of requests.
+    pub(crate) fn snapshot(&self) -> Vec<(SeriesLabels, SeriesCounts)> {
+        self.requests.series.clone()
+    }
+
+    /// A copy of what was counted of connections.
+    pub(crate) fn tcp_snapshot(&self) -> Vec<(SeriesLabels, TcpCounts)> {
+        self.connections.series.clone()
+    }
+}
+
+impl<C: Default> Table<C> {
+    fn entry(&mut self, key: Key, own: &OwnLabels) -> &mut C {
         let index = match self.index.get(&key) {
             Some(&index) => index,
             None => {
-                self.series
-                    .push((labels(own, &key), SeriesCounts::default()));
+                self.series.push((labels(own, &key), C::default()));
                 self.index.insert(key, self.series.len() - 1);
                 self.series.len() - 1
             }
         };
-        self.series[index].1.add(record);
+        &mut self.series[index].1
     }
+}
 
-    /// A copy of all counts.
-    pub(crate) fn snapshot(&self) -> Vec<(SeriesLabels, SeriesCounts)> {
-        self.series.clone()
+impl<C> Default for Table<C> {
+    fn default() -> Self {
+        Self {
+            index: HashMap::new(),
+            series: Vec::new(),
+        }
     }
 }
 
@@ -123,7 +187,33 @@ impl Key {
             service: upstream.and_then(|upstream| upstream.service.clone()),
             status: record.status.map_or(0, |status| status.as_u16()),
             grpc_status: record.grpc_status.filter(|_| record.grpc),
-            grpc: record.grpc,
+            protocol: if record.grpc {
+                Protocol::Grpc
+            } else {
+                Protocol::Http
+            },
+            flags: record.flags,
+            mutual_tls: record.connection.mutual_tls,
+        }
+    }
+
+    fn of_tcp(record: &TcpRecord) -> Self {
+        let upstream = record.upstream.as_ref();
+        let (peer, principal) = match record.side {
+            Side::Source => (
+                upstream.and_then(|upstream| upstream.workload.clone()),
+                upstream.and_then(|upstream| upstream.peer.clone()),
+            ),
+            Side::Destination => (None, record.connection.peer.clone()),
+        };
+        Self {
+            side: record.side,
+            peer,
+            principal,
+            service: upstream.and_then(|upstream| upstream.service.clone()),
+            status: 0,
+            grpc_status: None,
+            protocol: Protocol::Tcp,
             flags: record.flags,
             mutual_tls: record.connection.mutual_tls,
         }
@@ -139,7 +229,18 @@ impl SeriesCounts {
         self.request_bytes += record.bytes_received;
         self.response_bytes += record.bytes_sent;
     }
+}
 
+impl Counts for TcpCounts {
+    fn merge(&mut self, other: &Self) {
+        self.opened += other.opened;
+        self.closed += other.closed;
+        self.received += other.received;
+        self.sent += other.sent;
+    }
+}
+
+impl Counts for SeriesCounts {
     fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.duration += other.duration;
@@ -152,10 +253,10 @@ impl SeriesCounts {
 }
 
 /// Adds up what workers counted.
-pub(crate) fn merge(
-    tables: impl IntoIterator<Item = Vec<(SeriesLabels, SeriesCounts)>>,
-) -> BTreeMap<SeriesLabels, SeriesCounts> {
-    let mut merged: BTreeMap<_, SeriesCounts> = BTreeMap::new();
+pub(crate) fn merge<C: Counts>(
+    tables: impl IntoIterator<Item = Vec<(SeriesLabels, C)>>,
+) -> BTreeMap<SeriesLabels, C> {
+    let mut merged: BTreeMap<_, C> = BTreeMap::new();
     for (labels, counts) in tables.into_iter().flatten() {
         merged.entry(labels).or_default().merge(&counts);
     }
@@ -193,7 +294,7 @@ fn labels(own: &OwnLabels, key: &Key) -> SeriesLabels {
     let known = |text: &str| if text.is_empty() { UNKNOWN } else { text }.to_owned();
     let principal = |id: Option<&SpiffeId>| id.map_or(UNKNOWN, SpiffeId::as_str).to_owned();
     let of_service = |part: fn(&ServiceRef) -> &str| known(service.map_or("", part));
-    SeriesLabels(vec![
+    let mut labels = vec![
         ("reporter", reporter.to_owned()),
         ("source_workload", known(&source.0.workload)),
         ("source_canonical_service", known(&source.0.canonical_name)),
@@ -232,20 +333,26 @@ fn labels(own: &OwnLabels, key: &Key) -> SeriesLabels {
             of_service(|service| &service.namespace),
         ),
         ("destination_cluster", known(&destination.0.cluster)),
-        (
-            "request_protocol",
-            if key.grpc { "grpc" } else { "http" }.to_owned(),
-        ),
-        ("response_code", key.status.to_string()),
-        (
-            "grpc_response_status",
-            key.grpc_status
-                .map(|code| code.to_string())
-                .unwrap_or_default(),
-        ),
-        ("response_flags", key.flags.to_string()),
-        ("connection_security_policy", security.to_owned()),
-    ])
+        ("request_protocol", key.protocol.name().to_owned()),
+    ];
+    if key.protocol != Protocol::Tcp {
+        let grpc = key.grpc_status.map(|code| code.to_string());
+        labels.push(("response_code", key.status.to_string()));
+        labels.push(("grpc_response_status", grpc.unwrap_or_default()));
+    }
+    labels.push(("response_flags", key.flags.to_string()));
+    labels.push(("connection_security_policy", security.to_owned()));
+    SeriesLabels(labels)
+}
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+            Self::Tcp => "tcp",
+        }
+    }
 }
 
 impl OwnLabels {

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{DURATION_BUCKETS_MS, SeriesCounts, SeriesLabels};
+use super::{DURATION_BUCKETS_MS, SeriesCounts, SeriesLabels, TcpCounts};
 
 /// Istio's standard metrics as text.
-pub(crate) fn text(series: &BTreeMap<SeriesLabels, SeriesCounts>) -> String {
+pub(crate) fn text(
+    series: &BTreeMap<SeriesLabels, SeriesCounts>,
+    tcp: &BTreeMap<SeriesLabels, TcpCounts>,
+) -> String {
     let mut out = String::new();
     counter(&mut out, "istio_requests_total", series, |counts| {
         counts.requests
@@ -17,6 +20,15 @@ pub(crate) fn text(series: &BTreeMap<SeriesLabels, SeriesCounts>) -> String {
     size(&mut out, "istio_response_bytes", series, |counts| {
         counts.response_bytes
     });
+    let tcp_counters: [(&str, fn(&TcpCounts) -> u64); 4] = [
+        ("istio_tcp_connections_opened_total", |counts| counts.opened),
+        ("istio_tcp_connections_closed_total", |counts| counts.closed),
+        ("istio_tcp_received_bytes_total", |counts| counts.received),
+        ("istio_tcp_sent_bytes_total", |counts| counts.sent),
+    ];
+    for (name, value) in tcp_counters {
+        counter(&mut out, name, tcp, value);
+    }
     out
 }
 
@@ -27,7 +39,12 @@ pub(crate) fn gauge(out: &mut String, name: &str, value: u64) {
 
 type AllSeries = BTreeMap<SeriesLabels, SeriesCounts>;
 
-fn counter(out: &mut String, name: &str, series: &AllSeries, value: fn(&SeriesCounts) -> u64) {
+fn counter<C>(
+    out: &mut String,
+    name: &str,
+    series: &BTreeMap<SeriesLabels, C>,
+    value: fn(&C) -> u64,
+) {
     let _ = writeln!(out, "# TYPE {name} counter");
     for (labels, counts) in series {
         let _ = writeln!(out, "{name}{{{}}} {}", plain(labels), value(counts));

@@ -181,16 +181,9 @@ impl RequestRecord {
 
     /// An instance was chosen.
     pub(crate) fn reached(&mut self, host: &Host) {
-        let Some(upstream) = &mut self.upstream else {
-            return;
-        };
-        upstream.workload = host.workload.clone();
-        upstream.peer = None;
-        upstream.local = None;
-        upstream.address = match &host.key.address {
-            EndpointAddress::Socket(address) => Some(*address),
-            EndpointAddress::Dns(..) => None,
-        };
+        if let Some(upstream) = &mut self.upstream {
+            upstream.reached(host);
+        }
     }
 
     /// A connection to the instance was found.
@@ -215,6 +208,17 @@ impl UpstreamRecord {
             workload: None,
             peer: None,
         }
+    }
+
+    /// An instance was chosen.
+    pub(crate) fn reached(&mut self, host: &Host) {
+        self.workload = host.workload.clone();
+        self.peer = None;
+        self.local = None;
+        self.address = match &host.key.address {
+            EndpointAddress::Socket(address) => Some(*address),
+            EndpointAddress::Dns(..) => None,
+        };
     }
 
     /// A cluster of which no instance is chosen yet.

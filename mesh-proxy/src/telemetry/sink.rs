@@ -36,8 +36,17 @@ pub(crate) struct LogSinks {
 #[derive(Debug, Clone)]
 pub(crate) struct LogWriter {
     id: u32,
-    queue: SyncSender<Vec<u8>>,
+    queue: SyncSender<Job>,
     dropped: Arc<AtomicU64>,
+}
+
+/// What a writing thread is given.
+#[derive(Debug)]
+enum Job {
+    /// Write these lines.
+    Lines(Vec<u8>),
+    /// Say so when all that came before is written.
+    Confirm(SyncSender<()>),
 }
 
 impl LogSinks {
@@ -76,6 +85,21 @@ impl LogSinks {
         Ok(writer)
     }
 
+    /// Waits until all that was handed over is written. Blocks.
+    pub(crate) fn flush(&self) {
+        let writers = self
+            .writers
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        for writer in writers.values() {
+            let (confirm, confirmed) = sync_channel(1);
+            if writer.queue.send(Job::Confirm(confirm)).is_ok() {
+                // A writer that gave up drops what it was given, and so confirms nothing.
+                let _ = confirmed.recv();
+            }
+        }
+    }
+
     /// Batches that were dropped since the start.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -104,7 +128,7 @@ impl LogWriter {
 
     /// Hands lines over.
     pub(crate) fn send(&self, lines: Vec<u8>) {
-        match self.queue.try_send(lines) {
+        match self.queue.try_send(Job::Lines(lines)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -113,10 +137,16 @@ impl LogWriter {
     }
 }
 
-fn write_all(mut file: Box<dyn Write + Send>, batches: &Receiver<Vec<u8>>) {
-    while let Ok(lines) = batches.recv() {
-        if file.write_all(&lines).and_then(|()| file.flush()).is_err() {
-            return;
+fn write_all(mut file: Box<dyn Write + Send>, jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv() {
+        match job {
+            Job::Lines(lines) => {
+                if file.write_all(&lines).and_then(|()| file.flush()).is_err() {
+                    return;
+                }
+            }
+            // Whoever asked may have stopped waiting.
+            Job::Confirm(to) => drop(to.send(())),
         }
     }
 }

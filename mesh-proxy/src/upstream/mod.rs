@@ -7,7 +7,7 @@ mod outlier;
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
-pub(crate) use connect::{Dialer, Target};
+pub(crate) use connect::{Dialer, Opened, Target};
 pub(crate) use host::{Connecting, ConnectionFacts, Host, HostKey, OpenConnection, speaks_http2};
 pub(crate) use lease::Lease;
 use mesh_core::{
