@@ -79,9 +79,8 @@ pub(super) fn shares_port(service: &Service, protocol: AppProtocol) -> bool {
 /// request's host.
 ///
 /// As with istiod, hosts of port 80 may also come without a port. Beyond istiod, so may those of
-/// a service with only one HTTP port, because then there is no doubt which is meant. Requests for
-/// hosts nobody declared are refused: they name a host, and passing them on as they came would
-/// lead back to the proxy itself.
+/// a service with only one HTTP port, because then there is no doubt which is meant. A request for a
+/// host nobody declared names whom to call, so it is passed on or refused as any other call.
 pub(super) fn of_proxy(view: &View<'_>, problems: &mut Vec<Problem>) -> RouteTable {
     let mut taken = Taken::default();
     let mut virtual_hosts = BTreeMap::new();
@@ -129,7 +128,7 @@ pub(super) fn of_proxy(view: &View<'_>, problems: &mut Vec<Problem>) -> RouteTab
     }
     RouteTable {
         name: names::HTTP_PROXY.into(),
-        virtual_hosts: settled(virtual_hosts, unroutable()),
+        virtual_hosts: settled(virtual_hosts, undeclared(view)),
         ignore_port_in_host_matching: false,
         headers: HeaderEdits::default(),
     }
@@ -264,12 +263,6 @@ fn undeclared(view: &View<'_>) -> VirtualHost {
             last("block_all", RouteAction::Respond(refusal))
         }
     }
-}
-
-/// A destination without instances: the caller gets a 503 that says so.
-fn unroutable() -> VirtualHost {
-    let forward = forward_to(names::BLACK_HOLE);
-    last("block_all", RouteAction::Forward(forward))
 }
 
 fn last(name: &str, action: RouteAction) -> VirtualHost {
