@@ -3,6 +3,7 @@
 //! [`Network`] is the seam between the engine and the machine. [`SystemNetwork`] is the machine's
 //! own; tests and local meshes bring others, which say what a pod's addresses mean there.
 
+mod either;
 mod rewind;
 mod stream;
 mod system;
@@ -15,6 +16,7 @@ use std::{
     task::{Context, Poll},
 };
 
+pub use either::Either;
 pub use rewind::Rewind;
 pub use stream::{IoStream, Stream};
 pub use system::SystemNetwork;

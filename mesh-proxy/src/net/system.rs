@@ -64,7 +64,7 @@ impl Network for SystemNetwork {
             }
             let stream = socket.connect(target).await?;
             stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
+            Ok(Stream::Left(stream))
         })
     }
 }
@@ -106,7 +106,7 @@ impl Accept for SystemAccept {
             .flatten();
         let meant_for = original.unwrap_or(local);
         Poll::Ready(Ok(Arrival {
-            stream: Stream::Tcp(stream),
+            stream: Stream::Left(stream),
             source,
             local,
             meant_for,

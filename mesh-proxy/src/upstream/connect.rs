@@ -1,25 +1,19 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
 use mesh_core::dataplane::EndpointAddress;
 use mesh_tls::Peer;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::lookup_host,
-    time::timeout,
-};
+use tokio::{net::lookup_host, time::timeout};
 use tokio_rustls::TlsStream;
 
 use crate::{
     http::Failure,
     live::ClientSecurity,
-    net::{Network, Stream},
+    net::{Either, Network, Stream},
 };
 
 /// Opens connections to instances.
@@ -47,10 +41,7 @@ pub(crate) struct Opened {
 }
 
 /// The bytes of a connection to an instance.
-pub(crate) enum UpstreamStream {
-    Plain(Stream),
-    Tls(Box<TlsStream<Stream>>),
-}
+pub(crate) type UpstreamStream = Either<Stream, Box<TlsStream<Stream>>>;
 
 impl Dialer {
     /// Connects and shakes hands within the cluster's time.
@@ -66,7 +57,7 @@ impl Dialer {
         let local = stream.local_address();
         let Some(security) = target.security else {
             return Ok(Opened {
-                stream: UpstreamStream::Plain(stream),
+                stream: UpstreamStream::Left(stream),
                 remote,
                 local,
                 peer: None,
@@ -76,7 +67,7 @@ impl Dialer {
             .connect(stream, target.requested_host)
             .await
             .map_err(|error| connect_failure(&format!("TLS error: {error}")))?;
-        let stream = UpstreamStream::Tls(Box::new(stream));
+        let stream = UpstreamStream::Right(Box::new(stream));
         Ok(Opened {
             stream,
             remote,
@@ -115,63 +106,5 @@ fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "delayed connect error: Connection refused".into(),
         _ => format!("delayed connect error: {error}"),
-    }
-}
-
-impl AsyncRead for UpstreamStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for UpstreamStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
     }
 }
