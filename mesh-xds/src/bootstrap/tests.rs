@@ -69,7 +69,6 @@ fn what_is_wrong_is_said() {
 
 /// The files that benches run Envoy on, if they are beside this repository.
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that does nothing says so")]
 fn bench_files_load() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/bench/templates");
     let Ok(entries) = fs::read_dir(&folder) else {

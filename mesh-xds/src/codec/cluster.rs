@@ -33,6 +33,10 @@ use v3::cluster::{ClusterDiscoveryType, DiscoveryType, LbConfig, LbPolicy};
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 /// Envoy's limit on opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Envoy's wait between two looks at instances for outliers.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Envoy's first time out for an outlier.
+const BASE_EJECTION: Duration = Duration::from_secs(30);
 /// Envoy's wait between two look-ups.
 const DNS_REFRESH: Duration = Duration::from_secs(5);
 
@@ -398,7 +402,6 @@ fn read_outlier(r: &mut Reader, mut wire: v3::OutlierDetection) -> OutlierDetect
             _ => value,
         }
     };
-    let seconds = Duration::from_secs;
     let read = OutlierDetection {
         consecutive_5xx: count(
             &mut wire.consecutive_5xx,
@@ -416,9 +419,9 @@ fn read_outlier(r: &mut Reader, mut wire: v3::OutlierDetection) -> OutlierDetect
             100,
         ),
         split_local_origin: take(&mut wire.split_external_local_origin_errors),
-        interval: read_duration(r, "interval", wire.interval.take()).unwrap_or(seconds(10)),
+        interval: read_duration(r, "interval", wire.interval.take()).unwrap_or(INTERVAL),
         base_ejection: read_duration(r, "base_ejection_time", wire.base_ejection_time.take())
-            .unwrap_or(seconds(30)),
+            .unwrap_or(BASE_EJECTION),
         max_ejection_percent: wire
             .max_ejection_percent
             .take()
@@ -568,7 +571,10 @@ fn read_http_options(r: &mut Reader, wire: &mut v3::Cluster) -> HttpOptions {
             if let Some(protocol) = wire.upstream_protocol_options.take() {
                 read.protocol = read_protocol(r, protocol);
             }
-            common = wire.common_http_protocol_options.take().or(common.take());
+            common = wire
+                .common_http_protocol_options
+                .take()
+                .or_else(|| common.take());
             r.finish(
                 wire,
                 Unread::IgnoredExcept(&["http_filters", "request_mirror_policies"]),

@@ -101,12 +101,10 @@ fn endpoint(value: &Endpoint) -> v3::LbEndpoint {
 }
 
 fn read_endpoint(r: &mut Reader, mut wire: v3::LbEndpoint) -> Option<Endpoint> {
-    let mut inner = match wire.host_identifier.take() {
-        Some(v3::lb_endpoint::HostIdentifier::Endpoint(inner)) => inner,
-        _ => {
-            r.refuse("endpoint", "is missing");
-            return None;
-        }
+    let Some(v3::lb_endpoint::HostIdentifier::Endpoint(mut inner)) = wire.host_identifier.take()
+    else {
+        r.refuse("endpoint", "is missing");
+        return None;
     };
     let address = r.within("endpoint", |r| {
         let read = read_host_and_port(r, inner.address.take());

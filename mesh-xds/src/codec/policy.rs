@@ -189,9 +189,9 @@ fn read_backoff(r: &mut Reader, wire: Option<route::retry_policy::RetryBackOff>)
         return Backoff::default();
     };
     let base = read_duration(r, "retry_back_off.base_interval", wire.base_interval)
-        .unwrap_or(Backoff::default().base);
+        .unwrap_or_else(|| Backoff::default().base);
     let max = read_duration(r, "retry_back_off.max_interval", wire.max_interval)
-        .unwrap_or(base.saturating_mul(10));
+        .unwrap_or_else(|| base.saturating_mul(10));
     Backoff { base, max }
 }
 
@@ -209,7 +209,7 @@ pub(super) fn fault(value: &Fault) -> http_fault::HttpFault {
             error_type: abort
                 .http_status
                 .map(|status| ErrorType::HttpStatus(status.into()))
-                .or(abort.grpc_status.map(ErrorType::GrpcStatus)),
+                .or_else(|| abort.grpc_status.map(ErrorType::GrpcStatus)),
             ..Default::default()
         }),
         ..Default::default()

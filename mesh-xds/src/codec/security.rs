@@ -350,9 +350,8 @@ fn read_params(r: &mut Reader, mut wire: tls::TlsParameters) -> TlsVersion {
         }
         _ => TlsVersion::V1_2,
     };
-    match TlsProtocol::try_from(wire.tls_maximum_protocol_version) {
-        Ok(TlsProtocol::TlsAuto | TlsProtocol::TlSv13) => wire.tls_maximum_protocol_version = 0,
-        _ => {}
+    if TlsProtocol::try_from(wire.tls_maximum_protocol_version) == Ok(TlsProtocol::TlSv13) {
+        wire.tls_maximum_protocol_version = 0;
     }
     // Fewer versions and suites than asked for would be less; ours are all strong.
     r.finish(wire, Unread::IGNORED);

@@ -75,7 +75,13 @@ mod tests {
     #[test]
     fn the_wildcard_comes_and_goes() {
         use ResourceType::{Cluster, Endpoints};
-        let cases: [(ResourceType, &[&[&str]], bool, &[&str]); 8] = [
+        type Case = (
+            ResourceType,
+            &'static [&'static [&'static str]],
+            bool,
+            &'static [&'static str],
+        );
+        let cases: [Case; 8] = [
             (Cluster, &[&[]], true, &[]),
             (Cluster, &[&[], &[]], true, &[]),
             (Cluster, &[&[], &["*", "a"]], true, &["a"]),
