@@ -1,4 +1,5 @@
 //! Serves a snapshot and follows it, in one process over loopback.
+#![expect(clippy::print_stdout, reason = "an example tells what it does")]
 
 use std::net::Ipv4Addr;
 
