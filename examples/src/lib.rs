@@ -2,3 +2,4 @@
 
 pub mod bookinfo;
 pub mod standalone;
+pub mod walkthrough;

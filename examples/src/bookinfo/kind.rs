@@ -81,6 +81,16 @@ impl Kind {
         }
     }
 
+    /// The services it calls.
+    pub const fn calls(self) -> &'static [&'static str] {
+        match self {
+            Self::ProductPage => &["details", "reviews"],
+            Self::Reviews(Some(_)) => &["ratings"],
+            Self::Details(BookSource::Catalogue { .. }) => &["www.googleapis.com"],
+            Self::Reviews(None) | Self::Ratings | Self::Details(BookSource::Shelf) => &[],
+        }
+    }
+
     /// The version this behaviour belongs to.
     pub const fn version(self) -> &'static str {
         match self {
