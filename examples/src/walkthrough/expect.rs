@@ -11,13 +11,14 @@ use mesh_routing::{AccessRequest, ConnectionFacts, Matched, RequestHead, action:
 
 use super::{
     check::{Expected, Outcome, Question, Reaches},
-    instance::{self, Call},
+    instance::{self, Call, Judges, Neighbours},
     party::{Party, WayIn},
 };
 
 /// A request that met its rule.
 pub(super) struct Met<'a> {
-    pub(super) parties: &'a [Party],
+    pub(super) neighbours: &'a Neighbours<'a>,
+    pub(super) judges: &'a Judges,
     pub(super) party: &'a Party,
     pub(super) way: WayIn<'a>,
     pub(super) matched: Matched<'a>,
@@ -69,7 +70,7 @@ impl Met<'_> {
             connection: &facts,
             remote: source,
         };
-        instance::requests_pass(self.way.chain, &request)
+        self.judges.let_pass(&request)
     }
 
     fn outcomes(&self, head: &RequestHead<'_>) -> Result<Vec<(Outcome, f64)>, &'static str> {
@@ -127,7 +128,7 @@ impl Met<'_> {
         let arriving = arriving.head();
         let mut instances = BTreeMap::new();
         for endpoint in endpoints {
-            let Some((called, address)) = instance::proxy_of(self.parties, endpoint) else {
+            let Some((called, address)) = self.neighbours.of(endpoint) else {
                 return Outcome::Leaves { cluster };
             };
             let call = Call {

@@ -1,16 +1,18 @@
 //! How an instance takes a request: asked of its own plan, by the very code that decides there.
 
-use std::net::SocketAddr;
+use std::{collections::HashMap, net::SocketAddr};
 
 use mesh_core::{
     dataplane::{
-        ClientTls, Cluster, Endpoint, EndpointAddress, FilterChain, HttpFilter, NetworkFilter,
-        RbacFilter, SanMatch, Terminal, TransportProtocol, UpstreamTls,
+        ClientTls, Cluster, Endpoint, EndpointAddress, FilterChain, HttpFilter, Listener,
+        NetworkFilter, RbacFilter, SanMatch, Terminal, TransportProtocol, UpstreamTls,
     },
     identity::SpiffeId,
     name::Selector,
 };
-use mesh_routing::{AccessRequest, Authorizer, ChainSelector, ConnectionFacts, RequestHead};
+use mesh_routing::{
+    AccessRequest, Authorizer, ChainRef, ChainSelector, ConnectionFacts, RequestHead,
+};
 
 use super::{
     check::{Instance, Mutual, Welcome},
@@ -43,53 +45,125 @@ pub(super) fn protection<'a>(cluster: &'a Cluster, endpoint: &Endpoint) -> Optio
     }
 }
 
-/// The proxy of an instance; none if it is not of the mesh.
-pub(super) fn proxy_of<'a>(
-    parties: &'a [Party],
-    endpoint: &Endpoint,
-) -> Option<(&'a Party, SocketAddr)> {
-    let EndpointAddress::Socket(address) = endpoint.address else {
-        return None;
-    };
-    let mut parties = parties.iter();
-    let party = parties.find(|party| !party.is_gateway() && party.has_address(address.ip()))?;
-    Some((party, address))
+/// Every proxy, with what it does to those who call its workload made ready to ask.
+pub(super) struct Neighbours<'a> {
+    pub(super) parties: &'a [Party],
+    called: Vec<Called<'a>>,
+}
+
+/// A proxy as its callers meet it.
+pub(super) struct Called<'a> {
+    pub(super) party: &'a Party,
+    inbound: Option<Inbound<'a>>,
+}
+
+struct Inbound<'a> {
+    listener: &'a Listener,
+    selector: ChainSelector,
+    judges: HashMap<ChainRef, Judges>,
+}
+
+/// The rules of a chain; none if they do not compile, and so were refused.
+#[derive(Default)]
+pub(super) struct Judges {
+    connections: Vec<Option<Authorizer>>,
+    requests: Vec<Option<Authorizer>>,
+}
+
+impl<'a> Neighbours<'a> {
+    pub(super) fn new(parties: &'a [Party]) -> Self {
+        let called = parties.iter().filter(|party| !party.is_gateway());
+        let called = called.map(|party| Called {
+            party,
+            inbound: party.inbound().and_then(Inbound::new),
+        });
+        Self {
+            parties,
+            called: called.collect(),
+        }
+    }
+
+    /// The proxy of an instance; none if it is not of the mesh.
+    pub(super) fn of(&self, endpoint: &Endpoint) -> Option<(&Called<'a>, SocketAddr)> {
+        let EndpointAddress::Socket(address) = endpoint.address else {
+            return None;
+        };
+        let mut all = self.called.iter();
+        let called = all.find(|called| called.party.has_address(address.ip()))?;
+        Some((called, address))
+    }
+}
+
+impl<'a> Inbound<'a> {
+    fn new(listener: &'a Listener) -> Option<Self> {
+        let chains = (0..listener.filter_chains.len()).map(ChainRef::Chain);
+        let chains = chains.chain([ChainRef::Default]);
+        let judges = chains.filter_map(|place| Some((place, Judges::of(place.of(listener)?))));
+        Some(Self {
+            listener,
+            selector: ChainSelector::compile(listener).ok()?,
+            judges: judges.collect(),
+        })
+    }
+
+    fn chain(&self, facts: &ConnectionFacts<'_>) -> Option<(&'a FilterChain, &Judges)> {
+        let place = self.selector.select(facts)?;
+        Some((place.of(self.listener)?, self.judges.get(&place)?))
+    }
+}
+
+impl Judges {
+    pub(super) fn of(chain: &FilterChain) -> Self {
+        let compile = |rules| Authorizer::compile(rules).ok();
+        let connections = chain.filters.iter().filter_map(|filter| match filter {
+            NetworkFilter::Rbac(rules) => Some(rules),
+            _ => None,
+        });
+        Self {
+            connections: connections.map(compile).collect(),
+            requests: rules_on_requests(chain).map(compile).collect(),
+        }
+    }
+
+    /// Whether the rules on requests let this one pass.
+    pub(super) fn let_pass(&self, request: &AccessRequest<'_>) -> bool {
+        all_allow(&self.requests, request)
+    }
+}
+
+fn all_allow(judges: &[Option<Authorizer>], request: &AccessRequest<'_>) -> bool {
+    let mut judges = judges.iter();
+    judges.all(|judge| {
+        judge
+            .as_ref()
+            .is_some_and(|judge| judge.check(request).is_allowed())
+    })
 }
 
 impl Call<'_> {
-    /// How the instance at `address`, whose proxy is `called`, takes this.
-    pub(super) fn to(&self, called: &Party, address: SocketAddr) -> Instance {
+    /// How the instance at `address` takes this.
+    pub(super) fn to(&self, called: &Called<'_>, address: SocketAddr) -> Instance {
         let shown = self.tls.filter(|tls| !tls.certificates.is_empty());
         let caller = shown.and(self.caller.identity.as_ref());
-        let chain = self.chain(called, address, caller);
-        let welcome = match chain {
+        let facts = self.facts(address, caller);
+        let inbound = called.inbound.as_ref();
+        let found = inbound.and_then(|inbound| inbound.chain(&facts));
+        let party = called.party;
+        let welcome = match found {
             None => Welcome::Refused,
-            Some(chain) if !self.shakes_hands(chain, called, caller) => Welcome::Refused,
-            Some(chain) => self.judged(chain, address, caller),
+            Some((chain, _)) if !self.shakes_hands(chain, party, caller) => Welcome::Refused,
+            Some((_, judges)) => self.judged(judges, &facts),
         };
-        let mutual = caller.zip(called.identity.as_ref());
+        let mutual = caller.zip(party.identity.as_ref());
         Instance {
-            workload: called.title(),
+            workload: party.title(),
             mutual: mutual.map(|(caller, called)| Mutual {
                 caller: caller.clone(),
                 called: called.clone(),
             }),
             welcome,
-            tells: chain.is_some_and(|chain| matches!(chain.terminal, Terminal::Http(_))),
+            tells: found.is_some_and(|(chain, _)| matches!(chain.terminal, Terminal::Http(_))),
         }
-    }
-
-    fn chain<'p>(
-        &self,
-        called: &'p Party,
-        address: SocketAddr,
-        caller: Option<&SpiffeId>,
-    ) -> Option<&'p FilterChain> {
-        let listener = called.inbound()?;
-        let selector = ChainSelector::compile(listener).ok()?;
-        selector
-            .select(&self.facts(address, caller))
-            .and_then(|chain| chain.of(listener))
     }
 
     fn facts<'a>(
@@ -133,43 +207,24 @@ impl Call<'_> {
         accepts_server && (caller.is_some() || !server.require_client_certificate)
     }
 
-    fn judged(
-        &self,
-        chain: &FilterChain,
-        address: SocketAddr,
-        caller: Option<&SpiffeId>,
-    ) -> Welcome {
-        let facts = self.facts(address, caller);
+    fn judged(&self, judges: &Judges, facts: &ConnectionFacts<'_>) -> Welcome {
         let request = AccessRequest {
             head: None,
-            connection: &facts,
+            connection: facts,
             remote: facts.source.ip(),
         };
-        let connects = chain
-            .filters
-            .iter()
-            .filter_map(|filter| match filter {
-                NetworkFilter::Rbac(rules) => Some(rules),
-                _ => None,
-            })
-            .all(|rules| is_allowed(rules, &request));
-        if !connects {
+        if !all_allow(&judges.connections, &request) {
             return Welcome::Refused;
         }
         let request = AccessRequest {
             head: Some(self.head),
             ..request
         };
-        match requests_pass(chain, &request) {
+        match judges.let_pass(&request) {
             true => Welcome::Answers,
             false => Welcome::Denied,
         }
     }
-}
-
-/// Whether a chain's rules on requests let this one pass.
-pub(super) fn requests_pass(chain: &FilterChain, request: &AccessRequest<'_>) -> bool {
-    rules_on_requests(chain).all(|rules| is_allowed(rules, request))
 }
 
 /// A chain's rules on requests.
@@ -182,9 +237,4 @@ pub(super) fn rules_on_requests(chain: &FilterChain) -> impl Iterator<Item = &Rb
         HttpFilter::Rbac(rules) => Some(rules),
         _ => None,
     })
-}
-
-/// Rules that do not compile were refused, so that those before them are in force: not known here.
-fn is_allowed(rules: &RbacFilter, request: &AccessRequest<'_>) -> bool {
-    Authorizer::compile(rules).is_ok_and(|authorizer| authorizer.check(request).is_allowed())
 }

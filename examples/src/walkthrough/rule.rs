@@ -10,6 +10,7 @@ use mesh_routing::{NoRoute, Router};
 use super::{
     check::{Check, Expected, Outcome, Question, Skipped},
     expect::Met,
+    instance::{Judges, Neighbours},
     party::{Party, WayIn},
     question::Outline,
 };
@@ -25,10 +26,11 @@ const LANES: u32 = 16;
 
 /// Where a caller's requests are routed.
 pub(super) struct Door<'a> {
-    pub(super) parties: &'a [Party],
+    neighbours: &'a Neighbours<'a>,
     pub(super) party: &'a Party,
     pub(super) way: WayIn<'a>,
-    pub(super) router: Router,
+    router: Router,
+    judges: Judges,
 }
 
 /// What is driven and what is not.
@@ -40,13 +42,18 @@ pub(super) struct Checked {
 
 impl<'a> Door<'a> {
     /// None if the table is not in force.
-    pub(super) fn new(parties: &'a [Party], party: &'a Party, way: WayIn<'a>) -> Option<Self> {
+    pub(super) fn new(
+        neighbours: &'a Neighbours<'a>,
+        party: &'a Party,
+        way: WayIn<'a>,
+    ) -> Option<Self> {
         let router = Router::compile(way.table.clone()).ok()?;
         Some(Self {
-            parties,
+            neighbours,
             party,
             way,
             router,
+            judges: Judges::of(way.chain),
         })
     }
 
@@ -127,7 +134,8 @@ impl<'a> Door<'a> {
                 continue;
             }
             let met = Met {
-                parties: self.parties,
+                neighbours: self.neighbours,
+                judges: &self.judges,
                 party: self.party,
                 way: self.way,
                 matched,

@@ -7,7 +7,7 @@ use mesh_core::dataplane::{Permission, VirtualHost};
 
 use super::{
     check::{Check, Expected, Instance, Outcome, Question, Reaches, Skipped, Welcome},
-    instance::{self, Call},
+    instance::{self, Call, Neighbours},
     party::Party,
     rule::{Checked, Door, short},
     sample,
@@ -34,11 +34,12 @@ impl Script {
     /// What the plans in force promise, as questions and expected answers.
     pub fn of(parties: &[Party]) -> Self {
         let mut script = Self::default();
+        let neighbours = &Neighbours::new(parties);
         for party in parties.iter().filter(|party| party.is_gateway()) {
-            script.edge(parties, party);
+            script.edge(neighbours, party);
         }
-        script.services(parties);
-        script.clear_text(parties);
+        script.services(neighbours);
+        script.clear_text(neighbours);
         for check in script.checks.split_off(MAX_CHECKS.min(script.checks.len())) {
             script.skipped.push(Skipped {
                 rule: check.rule,
@@ -56,7 +57,7 @@ impl Script {
     }
 
     /// Every rule of a gateway, from outside.
-    fn edge(&mut self, parties: &[Party], party: &Party) {
+    fn edge(&mut self, neighbours: &Neighbours<'_>, party: &Party) {
         for way in party.ways_in() {
             if way.chain.tls.is_some() {
                 self.skipped.push(Skipped {
@@ -67,7 +68,7 @@ impl Script {
                 });
                 continue;
             }
-            let Some(door) = Door::new(parties, party, way) else {
+            let Some(door) = Door::new(neighbours, party, way) else {
                 continue;
             };
             // One of two gateways of the same workload says as much as both.
@@ -83,10 +84,10 @@ impl Script {
     }
 
     /// Every rule of every service, from one caller.
-    fn services(&mut self, parties: &[Party]) {
-        let doors: Vec<_> = callers(parties)
+    fn services(&mut self, neighbours: &Neighbours<'_>) {
+        let doors: Vec<_> = callers(neighbours.parties)
             .into_iter()
-            .filter_map(|party| Door::new(parties, party, party.ways_in().next()?))
+            .filter_map(|party| Door::new(neighbours, party, party.ways_in().next()?))
             .collect();
         let mut services: BTreeMap<&str, Vec<(&Door<'_>, &VirtualHost)>> = BTreeMap::new();
         for door in &doors {
@@ -97,7 +98,7 @@ impl Script {
             }
         }
         for (name, callers) in services {
-            self.service(parties, &short(name), callers);
+            self.service(neighbours.parties, &short(name), callers);
         }
     }
 
@@ -151,20 +152,22 @@ impl Script {
     }
 
     /// Every workload once, without its caller's proxy.
-    fn clear_text(&mut self, parties: &[Party]) {
+    fn clear_text(&mut self, neighbours: &Neighbours<'_>) {
+        let parties = neighbours.parties;
         let mut done = BTreeSet::new();
         let sets = parties
             .iter()
             .flat_map(|party| party.snapshot.endpoints.values());
         let endpoints: Vec<_> = sets.flat_map(|set| set.endpoints()).collect();
         for endpoint in endpoints {
-            let Some((called, address)) = instance::proxy_of(parties, endpoint) else {
+            let Some((called, address)) = neighbours.of(endpoint) else {
                 continue;
             };
             let mut others = parties.iter();
-            let stranger = others
-                .find(|party| !party.is_gateway() && party.node.workload != called.node.workload);
-            let Some(stranger) = stranger.filter(|_| done.insert(called.title())) else {
+            let stranger = others.find(|party| {
+                !party.is_gateway() && party.node.workload != called.party.node.workload
+            });
+            let Some(stranger) = stranger.filter(|_| done.insert(called.party.title())) else {
                 continue;
             };
             let question = Question {
@@ -188,7 +191,7 @@ impl Script {
             self.checks.push(Check {
                 rule: "clear text".into(),
                 from: stranger.title(),
-                to: called.title(),
+                to: called.party.title(),
                 requests: CLEAR_TEXT_REQUESTS,
                 lanes: 1,
                 question,
