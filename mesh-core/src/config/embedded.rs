@@ -16,11 +16,13 @@ pub struct TextError {
     pub reason: String,
 }
 
-/// Reads a YAML text that is no resource, such as what stands inside a ConfigMap. An empty text
-/// is the type's default.
-pub fn decode_text<T: DeserializeOwned + Default>(text: &str) -> Result<T, TextError> {
+/// Reads a YAML text that is no resource, such as what stands inside a ConfigMap, and tells which
+/// fields were left unread. An empty text is the type's default.
+pub fn decode_text<T: DeserializeOwned + Default>(
+    text: &str,
+) -> Result<(T, Vec<TextError>), TextError> {
     let node = match yaml::documents(text).next() {
-        None => return Ok(T::default()),
+        None => return Ok((T::default(), Vec::new())),
         Some(Ok(node)) => node,
         Some(Err(error)) => {
             return Err(TextError {
@@ -30,9 +32,18 @@ pub fn decode_text<T: DeserializeOwned + Default>(text: &str) -> Result<T, TextE
             });
         }
     };
-    decode(&node, "").0.map_err(|error| TextError {
-        line: error.line,
-        field: error.field.unwrap_or_default(),
-        reason: error.reason,
-    })
+    let (value, unread) = decode(&node, "");
+    let unread = unread.into_iter().map(|unread| TextError {
+        line: unread.line,
+        field: unread.field,
+        reason: "there is no such field".to_owned(),
+    });
+    match value {
+        Ok(value) => Ok((value, unread.collect())),
+        Err(error) => Err(TextError {
+            line: error.line,
+            field: error.field.unwrap_or_default(),
+            reason: error.reason,
+        }),
+    }
 }

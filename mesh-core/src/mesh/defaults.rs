@@ -83,7 +83,7 @@ impl MeshDefaults {
             return (self.clone(), Vec::new());
         };
         let written: MeshConfig = match decode_text(text) {
-            Ok(written) => written,
+            Ok((written, _)) => written,
             Err(problem) => {
                 let source = Source {
                     file: resource.source.file.clone(),
