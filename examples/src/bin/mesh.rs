@@ -1,2 +1,159 @@
-//! mesh
-fn main() {}
+//! The mesh from the command line: `cargo mesh up`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program talks to its user"
+)]
+
+use std::{
+    error::Error,
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::{Instant, SystemTime},
+};
+
+use clap::{Args, Parser, Subcommand};
+use mesh_examples::{
+    bookinfo::manifests,
+    console::{Account, Paint, account, line},
+    local_mesh::{GatewayPorts, LocalMesh, LocalMeshOptions, MAX_EVENTS, MeshEvent},
+};
+use tokio::{
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
+    sync::broadcast,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A service mesh.
+#[derive(Debug, Parser)]
+#[command(name = "mesh")]
+struct Flags {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole mesh on this machine, until interrupted
+    Up(Up),
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    /// Directories (the files directly in them) and files of Istio and Kubernetes manifests
+    /// [default: the bookinfo of the project]
+    paths: Vec<PathBuf>,
+    /// Where the gateway takes HTTP, on 127.0.0.1
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Print every proxy's access log here instead of into files
+    #[arg(long)]
+    access_logs: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Flags { command } = Flags::parse();
+    let outcome = match command {
+        Command::Up(up) => run(up).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mesh: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(up: Up) -> Result<(), Box<dyn Error>> {
+    let paths = match up.paths.is_empty() {
+        true => vec![manifests::directory()?],
+        false => up.paths,
+    };
+    let options = LocalMeshOptions {
+        gateway: GatewayPorts::Customary { http: up.port },
+        access_logs_to_terminal: up.access_logs,
+        ..LocalMeshOptions::new(paths)
+    };
+    let started = Instant::now();
+    let (sender, events) = broadcast::channel(MAX_EVENTS);
+    let mesh = tokio::select! {
+        mesh = LocalMesh::start_and_tell(options, sender) => mesh?,
+        () = interrupted() => return Ok(()),
+    };
+    let paint = match io::stdout().is_terminal() {
+        true => Paint::Colour,
+        false => Paint::Plain,
+    };
+    tell(&account_of(paint, &mesh, up.access_logs));
+    let telling = tokio::spawn(tell_events(paint, started, events));
+    interrupted().await;
+    tell("\nLetting requests under way finish; once more to end at once\n");
+    tokio::select! {
+        () = mesh.shutdown() => {}
+        () = interrupted() => std::process::exit(130),
+    }
+    telling.abort();
+    Ok(())
+}
+
+fn account_of(paint: Paint, mesh: &LocalMesh, logs_to_terminal: bool) -> String {
+    let pods: Vec<_> = mesh.pods().iter().map(|pod| pod.facts()).collect();
+    let config = mesh.config().borrow().clone();
+    let facts = Account {
+        pods: &pods,
+        unknown: &mesh.unknown_images(),
+        gateways: &mesh.gateway_addresses(),
+        control_plane: mesh.control_plane_address(),
+        config: &config,
+        logs: (!logs_to_terminal).then(|| mesh.logs().to_owned()),
+        now: SystemTime::now(),
+    };
+    account(paint, &facts)
+}
+
+/// What happened before the account was given is in it, except what went wrong.
+async fn tell_events(paint: Paint, started: Instant, mut events: broadcast::Receiver<MeshEvent>) {
+    let mut is_told = events.len();
+    loop {
+        let event = match events.recv().await {
+            Ok(event) => event,
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                tell(&format!("({missed} events were too quick to be told)\n"));
+                continue;
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        let is_old = is_told > 0;
+        is_told = is_told.saturating_sub(1);
+        let is_in_account = matches!(event, MeshEvent::PodUp(_) | MeshEvent::UnknownImage(_));
+        if !(is_old && is_in_account) {
+            tell(&line(paint, started.elapsed(), SystemTime::now(), &event));
+        }
+    }
+}
+
+async fn interrupted() {
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(_) => return drop(ctrl_c().await),
+    };
+    tokio::select! {
+        _ = ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// A reader that went away (`mesh up | head`) is no reason to stop.
+fn tell(text: &str) {
+    let mut out = io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

@@ -26,6 +26,7 @@ mod call;
 mod details;
 mod forward;
 mod kind;
+pub mod manifests;
 mod model;
 mod neighbour;
 mod productpage;

@@ -1,0 +1,318 @@
+//! The control plane and the CA, which a mesh can be without for a while.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mesh_ca::{
+    Authority, AuthoritySource, CaService,
+    attest::{CertificateAttestor, TokenIssuer},
+};
+use mesh_core::{
+    config::{Change, ConfigSet, Problem, Resource},
+    dataplane::AccessLogFormat,
+    identity::SpiffeId,
+    mesh::MeshDefaults,
+    name::{IpNetwork, ResourceRef},
+};
+use mesh_tls::{
+    Acceptor, CredentialsKeeper, CredentialsReader, ExpectedIdentities, MeshClients,
+    RenewalSchedule, ServerSecurity, ServerSettings, TlsContext, TlsVersions, grpc::Incoming,
+};
+use mesh_xds::{
+    SnapshotCache, XdsServer,
+    control::{
+        ControlEvent, ControlHandle, ControlOptions, ControlPlane, Debounce,
+        source::{DirectorySource, MemoryHandle, MemorySource},
+    },
+};
+use tokio::{
+    runtime::{self, Runtime},
+    sync::{broadcast, mpsc, watch},
+};
+use tonic::transport::Server;
+
+use super::{MeshEvent, StartError, images};
+
+/// Changes take effect once nothing more was written for so long. Istio waits longer, for large
+/// meshes; a person at an editor need not.
+const DEBOUNCE: Debounce = Debounce {
+    quiet: Duration::from_millis(20),
+    longest: Duration::from_secs(1),
+};
+
+/// What a control plane is started with, and again after it was stopped.
+pub(super) struct ControlSettings {
+    pub(super) address: SocketAddr,
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) services: IpNetwork,
+    pub(super) identity: SpiffeId,
+    pub(super) authority: Arc<Authority>,
+    pub(super) tokens: Arc<TokenIssuer>,
+    pub(super) tls: TlsContext,
+}
+
+/// The control plane's place: it may be empty for a while.
+pub(super) struct Control {
+    settings: ControlSettings,
+    events: broadcast::Sender<MeshEvent>,
+    state: Mutex<State>,
+    running: watch::Sender<Option<ControlHandle>>,
+    config: watch::Sender<Arc<ConfigSet>>,
+    problems: watch::Sender<Arc<Vec<Problem>>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What runs, to be told again after a restart.
+    told: BTreeMap<ResourceRef, Arc<Resource>>,
+    memory: Option<MemoryHandle>,
+    /// Its own, so that stopping it ends every task and connection, as the end of a process would.
+    runtime: Option<Runtime>,
+}
+
+impl Control {
+    pub(super) fn new(settings: ControlSettings, events: broadcast::Sender<MeshEvent>) -> Self {
+        Self {
+            settings,
+            events,
+            state: Mutex::default(),
+            running: watch::Sender::default(),
+            config: watch::Sender::default(),
+            problems: watch::Sender::default(),
+        }
+    }
+
+    /// Starts to serve.
+    pub(super) fn start(self: &Arc<Self>) -> Result<(), StartError> {
+        let listener = TcpListener::bind(self.settings.address)?;
+        listener.set_nonblocking(true)?;
+        let directory = DirectorySource::new(self.settings.paths.clone())
+            .map_err(|error| StartError::Path(error.to_string()))?
+            .except(images::FILE_NAME);
+        let mut state = self.lock();
+        let told = state.told.values().cloned().map(Change::Put).collect();
+        let (memory, pods) = MemorySource::new(told);
+        let mut plane = ControlPlane::new(self.options())
+            .source(directory)
+            .source(pods);
+        let (handle, cache, events) = (plane.handle(), plane.cache(), plane.events());
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("control-plane")
+            .enable_all()
+            .build()?;
+        runtime.spawn(plane.run());
+        runtime.spawn(Arc::clone(self).follow_config(handle.clone()));
+        runtime.spawn(Arc::clone(self).follow_events(events));
+        runtime.spawn(Arc::clone(self).serve(listener, cache));
+        *state = State {
+            memory: Some(memory),
+            runtime: Some(runtime),
+            told: std::mem::take(&mut state.told),
+        };
+        drop(state);
+        self.running.send_replace(Some(handle));
+        Ok(())
+    }
+
+    /// Ends it at once. Proxies go on with what they have.
+    pub(super) fn stop(&self) {
+        self.running.send_replace(None);
+        let mut state = self.lock();
+        state.memory = None;
+        if let Some(runtime) = state.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Tells of what runs, or no longer does.
+    pub(super) async fn tell(&self, change: Change) {
+        let memory = {
+            let mut state = self.lock();
+            match &change {
+                Change::Put(resource) => {
+                    let reference = resource.reference.clone();
+                    state.told.insert(reference, Arc::clone(resource));
+                }
+                Change::Remove(reference) => drop(state.told.remove(reference)),
+            }
+            state.memory.clone()
+        };
+        if let Some(memory) = memory {
+            memory.change(change).await;
+        }
+    }
+
+    /// Waits until a change that was told is part of what is in effect.
+    pub(super) async fn known(&self, change: &Change) {
+        let is_known = |set: &Arc<ConfigSet>| match change {
+            Change::Put(resource) => set.resource(&resource.reference) == Some(resource),
+            Change::Remove(reference) => set.resource(reference).is_none(),
+        };
+        // An error means that nothing will be known any more.
+        let _ = self.config.subscribe().wait_for(is_known).await;
+    }
+
+    /// What is written, now and from now on; empty before it was read.
+    pub(super) fn config(&self) -> watch::Receiver<Arc<ConfigSet>> {
+        self.config.subscribe()
+    }
+
+    /// What is wrong with it, now and from now on.
+    pub(super) fn problems(&self) -> watch::Receiver<Arc<Vec<Problem>>> {
+        self.problems.subscribe()
+    }
+
+    /// Waits until these proxies run on what is written, or refuse part of it. While there is no
+    /// control plane, waits for one.
+    pub(super) async fn wait_applied(&self, nodes: &[String]) {
+        let mut running = self.running.subscribe();
+        loop {
+            let handle = running.wait_for(Option::is_some).await;
+            let Ok(Some(handle)) = handle.map(|handle| handle.clone()) else {
+                return;
+            };
+            tokio::select! {
+                _ = handle.wait_applied(nodes) => return,
+                _ = running.changed() => {}
+            }
+        }
+    }
+
+    fn options(&self) -> ControlOptions {
+        ControlOptions {
+            defaults: MeshDefaults {
+                virtual_addresses: Some(self.settings.services),
+                ..MeshDefaults::default()
+            },
+            roots_pem: Some(self.settings.authority.roots_pem()),
+            access_log: Some(AccessLogFormat::Text(AccessLogFormat::ISTIO_TEXT.into())),
+            debounce: DEBOUNCE,
+            ..ControlOptions::default()
+        }
+    }
+
+    async fn follow_config(self: Arc<Self>, handle: ControlHandle) {
+        let mut config = handle.config();
+        // The first value is that of a control plane that has read nothing yet.
+        while config.changed().await.is_ok() {
+            let set = Arc::clone(&config.borrow_and_update());
+            self.config.send_replace(set);
+        }
+    }
+
+    async fn follow_events(self: Arc<Self>, mut events: mpsc::Receiver<ControlEvent>) {
+        while let Some(event) = events.recv().await {
+            match event {
+                ControlEvent::Applied { problems, .. } => self.found(problems, true),
+                ControlEvent::Planned { problems, .. } => self.found(problems, false),
+                ControlEvent::Refused { node, detail, .. } => {
+                    let pod = node.split('~').nth(2).unwrap_or(&node).to_owned();
+                    let _ = self.events.send(MeshEvent::Refused { pod, detail });
+                }
+                ControlEvent::Trouble(reason) => {
+                    let _ = self.events.send(MeshEvent::Trouble(reason));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes problems in, and tells of those that are new.
+    fn found(&self, mut problems: Vec<Problem>, is_all: bool) {
+        let before = Arc::clone(&self.problems.borrow());
+        if !is_all {
+            problems.extend(before.iter().cloned());
+        }
+        problems.sort();
+        problems.dedup();
+        let mut new: Vec<_> = problems
+            .iter()
+            .filter(|p| !before.contains(p))
+            .cloned()
+            .collect();
+        // What is wrong comes before what became of it.
+        new.sort_by_key(|problem| problem.severity);
+        let event = match (new.is_empty(), problems.is_empty() && !before.is_empty()) {
+            (false, _) => Some(MeshEvent::Problems(new)),
+            (true, true) => Some(MeshEvent::Sound),
+            (true, false) => None,
+        };
+        self.problems.send_replace(Arc::new(problems));
+        if let Some(event) = event {
+            let _ = self.events.send(event);
+        }
+    }
+
+    async fn serve(self: Arc<Self>, listener: TcpListener, cache: SnapshotCache) {
+        let ControlSettings {
+            authority,
+            tokens,
+            tls,
+            identity,
+            ..
+        } = &self.settings;
+        let trust_domain = authority.trust_domain().clone();
+        let source = AuthoritySource {
+            authority: Arc::clone(authority),
+            identity: identity.clone(),
+        };
+        let schedule = RenewalSchedule::default();
+        let keeper = CredentialsKeeper::start(source, schedule, tls.clone(), |_| {}).await;
+        let acceptor = acceptor(keeper.reader(), tls);
+        tokio::spawn(keeper.run());
+        let ca = CaService::new(
+            Arc::clone(authority),
+            vec![
+                Box::new(tokens.attestor(trust_domain.clone())),
+                Box::new(CertificateAttestor { trust_domain }),
+            ],
+        );
+        let listener = tokio::net::TcpListener::from_std(listener);
+        let served = match listener {
+            Ok(listener) => {
+                let server = Server::builder()
+                    .add_service(ca)
+                    .add_service(XdsServer::new(cache));
+                let incoming = Incoming::new(listener, acceptor);
+                server
+                    .serve_with_incoming(incoming)
+                    .await
+                    .map_err(|e| e.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(reason) = served {
+            let _ = self.events.send(MeshEvent::Trouble(reason));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Callers show a certificate or, before they have one, none.
+fn acceptor(credentials: CredentialsReader, tls: &TlsContext) -> Arc<Acceptor> {
+    let settings = ServerSettings {
+        alpn: vec![b"h2".to_vec()],
+        versions: TlsVersions::Both,
+        security: ServerSecurity::Mesh {
+            credentials,
+            clients: MeshClients::IdentifiedOrAnonymous(ExpectedIdentities::Any),
+        },
+    };
+    let acceptor = Acceptor::new(settings, tls.clone());
+    Arc::new(acceptor.expect("settings that depend on nobody's input"))
+}
