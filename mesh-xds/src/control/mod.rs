@@ -43,7 +43,8 @@ const MAX_CHANGES: usize = 1024;
 pub struct ControlOptions {
     /// What holds where nothing is written.
     pub defaults: MeshDefaults,
-    /// PEM of the roots that workloads trust, if they are to be served.
+    /// PEM of the roots that workloads trust, served as the secret `ROOTCA`. Our proxies ask for it
+    /// and wait for [`RESOURCE_WAIT`](crate::protocol::RESOURCE_WAIT) before they go on without.
     pub roots_pem: Option<String>,
     /// One line per request and connection to each proxy's own output, in this format.
     pub access_log: Option<AccessLogFormat>,

@@ -62,6 +62,7 @@ async fn a_directory_is_followed() {
     folder.write("reviews.yaml", SERVICE);
     folder.write("notes.txt", "not ours");
     let options = ControlOptions {
+        roots_pem: Some("roots".into()),
         debounce: Debounce {
             quiet: Duration::from_millis(20),
             longest: Duration::from_secs(1),
