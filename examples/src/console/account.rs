@@ -1,6 +1,9 @@
 use std::{net::SocketAddr, path::PathBuf, time::SystemTime};
 
-use mesh_core::config::{ConfigSet, Resource, Spec, istio::VirtualService};
+use mesh_core::{
+    config::{ConfigSet, Resource, Spec, istio::VirtualService},
+    identity::SpiffeId,
+};
 
 use super::{Paint, short_serial, span, table};
 use crate::local_mesh::{PodFacts, UnknownImage};
@@ -28,7 +31,8 @@ pub struct Account<'a> {
 pub fn account(paint: Paint, facts: &Account<'_>) -> String {
     let mut text = format!("\n{}\n\n", paint.strong(&headline(facts)));
     text += &workloads(paint, facts);
-    text += &format!("\n{}\n\n", paint.strong("Identities issued"));
+    let heading = format!("Identities issued, all of {}", trust_domain(facts));
+    text += &format!("\n{}\n\n", paint.strong(&heading));
     text += &identities(paint, facts);
     for UnknownImage { deployment, image } in facts.unknown {
         let reason = format!("{deployment} has no running instance: no program for {image}");
@@ -94,7 +98,7 @@ fn identities(paint: Paint, facts: &Account<'_>) -> String {
     let row = |pod: &PodFacts| {
         let left = pod.expires.duration_since(facts.now).unwrap_or_default();
         [
-            pod.identity.to_string(),
+            within_trust_domain(&pod.identity).to_owned(),
             pod.workload.clone(),
             short_serial(&pod.serial),
             span(left),
@@ -102,11 +106,19 @@ fn identities(paint: Paint, facts: &Account<'_>) -> String {
     };
     let mut rows: Vec<_> = facts.pods.iter().map(row).collect();
     rows.sort();
-    table(
-        paint,
-        ["SPIFFE ID", "HELD BY", "SERIAL", "VALID FOR"],
-        &rows,
-    )
+    table(paint, ["IDENTITY", "HELD BY", "SERIAL", "VALID FOR"], &rows)
+}
+
+fn trust_domain(facts: &Account<'_>) -> String {
+    let first = facts.pods.first();
+    let domain = first.map(|pod| format!("spiffe://{}/", pod.identity.trust_domain()));
+    domain.unwrap_or_default()
+}
+
+fn within_trust_domain(identity: &SpiffeId) -> &str {
+    let prefix = format!("spiffe://{}/", identity.trust_domain());
+    let whole = identity.as_str();
+    whole.strip_prefix(&prefix).unwrap_or(whole)
 }
 
 /// Where to click: each address of the gateway, with the page its rules name.

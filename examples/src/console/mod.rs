@@ -14,12 +14,13 @@ pub use table::table;
 
 use std::time::Duration;
 
-/// `24 h`, `90 min`, `45 s`: the largest unit that tells it apart.
+/// `24 h`, `90 min`, `45 s`: rounded, in the largest unit that still tells something.
 pub fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
     match duration.as_secs() {
-        seconds @ 0..=119 => format!("{seconds} s"),
-        seconds @ 120..=7_199 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3_600),
+        0..=119 => format!("{seconds:.0} s"),
+        120..=7_199 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.0} h", seconds / 3_600.0),
     }
 }
 
@@ -41,7 +42,8 @@ mod tests {
         check(0, "0 s");
         check(119, "119 s");
         check(120, "2 min");
-        check(7_199, "119 min");
+        check(7_190, "120 min");
+        check(86_397, "24 h");
         check(86_400, "24 h");
     }
 

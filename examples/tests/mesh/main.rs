@@ -1,0 +1,4 @@
+//! Whole meshes on this machine, through `local_mesh`.
+
+mod harness;
+mod smoke;
