@@ -11,6 +11,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -19,6 +20,7 @@ use mesh_examples::{
     bookinfo::manifests,
     console::{Account, Paint, account, line},
     local_mesh::{GatewayPorts, LocalMesh, LocalMeshOptions, MAX_EVENTS, MeshEvent},
+    walkthrough::{self, Witness},
 };
 use tokio::{
     signal::{
@@ -53,6 +55,10 @@ struct Up {
     /// Where the gateway takes HTTP, on 127.0.0.1
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    /// Ask every rule whether it does what it says, print what was seen, and end: with 0 if all is
+    /// as expected, with 1 if not
+    #[arg(long)]
+    once: bool,
     /// Print every proxy's access log here instead of into files
     #[arg(long)]
     access_logs: bool,
@@ -65,7 +71,7 @@ async fn main() -> ExitCode {
         Command::Up(up) => run(up).await,
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("mesh: {error}");
             ExitCode::FAILURE
@@ -73,12 +79,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(up: Up) -> Result<(), Box<dyn Error>> {
+async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
     let paths = match up.paths.is_empty() {
         true => vec![manifests::directory()?],
         false => up.paths,
     };
+    let witness = up.once.then(Arc::<Witness>::default);
     let options = LocalMeshOptions {
+        observer: witness.clone().map(|witness| witness as _),
         gateway: GatewayPorts::Customary { http: up.port },
         access_logs_to_terminal: up.access_logs,
         ..LocalMeshOptions::new(paths)
@@ -87,13 +95,18 @@ async fn run(up: Up) -> Result<(), Box<dyn Error>> {
     let (sender, events) = broadcast::channel(MAX_EVENTS);
     let mesh = tokio::select! {
         mesh = LocalMesh::start_and_tell(options, sender) => mesh?,
-        () = interrupted() => return Ok(()),
+        () = interrupted() => return Ok(ExitCode::SUCCESS),
     };
     let paint = match io::stdout().is_terminal() {
         true => Paint::Colour,
         false => Paint::Plain,
     };
     tell(&account_of(paint, &mesh, up.access_logs));
+    if let Some(witness) = witness {
+        let code = walk(&mesh, &witness).await;
+        mesh.shutdown().await;
+        return Ok(code);
+    }
     let telling = tokio::spawn(tell_events(paint, started, events));
     interrupted().await;
     tell("\nLetting requests under way finish; once more to end at once\n");
@@ -102,7 +115,18 @@ async fn run(up: Up) -> Result<(), Box<dyn Error>> {
         () = interrupted() => std::process::exit(130),
     }
     telling.abort();
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks every rule whether it does what it says.
+async fn walk(mesh: &LocalMesh, witness: &Arc<Witness>) -> ExitCode {
+    let pods = mesh.pods();
+    let report = walkthrough::walk(pods.iter().map(|pod| &pod.proxy), witness).await;
+    tell(&format!("\n{report}"));
+    match report.is_as_expected() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 fn account_of(paint: Paint, mesh: &LocalMesh, logs_to_terminal: bool) -> String {

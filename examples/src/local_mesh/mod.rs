@@ -34,7 +34,7 @@ use mesh_core::{
     config::{ConfigSet, Problem},
     identity::{SpiffeId, TrustDomain},
 };
-use mesh_proxy::{DrainSignal, Sidecar};
+use mesh_proxy::{DrainSignal, Sidecar, telemetry::Observer};
 use mesh_tls::TlsContext;
 use tokio::{
     sync::{broadcast, oneshot, watch},
@@ -56,7 +56,7 @@ use town::Town;
 pub const MAX_EVENTS: usize = 1024;
 
 /// What a local mesh is made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LocalMeshOptions {
     /// Directories, taken with the files directly in them, and files.
     pub paths: Vec<PathBuf>,
@@ -68,6 +68,8 @@ pub struct LocalMeshOptions {
     pub access_logs_to_terminal: bool,
     /// How long connections may take to end by themselves.
     pub drain_time: Duration,
+    /// Learns of every request at every proxy.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// A running mesh.
@@ -115,6 +117,7 @@ impl LocalMeshOptions {
             certificate_lifetime: Duration::ZERO,
             access_logs_to_terminal: false,
             drain_time: Duration::from_secs(2),
+            observer: None,
         }
     }
 }

@@ -334,7 +334,7 @@ async fn proxy(
             true => LogTarget::Stdout,
             false => LogTarget::File(town.log_file(&name)),
         },
-        observer: None,
+        observer: town.options.observer.clone(),
         drain,
         drain_time: town.options.drain_time,
         on_event: on_event(Arc::downgrade(town), name),

@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use mesh_proxy::ProxyHandle;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     ask::{Lane, Seen, Tellers},
     check::{Check, Outcome, Welcome},
     judge::Finding,
+    party::Party,
     report::Report,
     script::Script,
     witness::Witness,
@@ -21,6 +23,15 @@ use super::{
 
 /// The most requests under way that do not wait on purpose.
 const MAX_UNDER_WAY: usize = 48;
+
+/// Asks running proxies whether they do what their plans say. `witness` must observe all of them.
+pub async fn walk<'a>(
+    proxies: impl IntoIterator<Item = &'a ProxyHandle>,
+    witness: &Arc<Witness>,
+) -> Report {
+    let parties: Vec<_> = proxies.into_iter().map(Party::of).collect();
+    drive(Script::of(&parties), witness).await
+}
 
 /// Asks every question of a script and compares the answers with what is expected. `witness` must
 /// observe every proxy that takes part.

@@ -30,7 +30,7 @@ mod words;
 mod tests;
 
 pub use check::{Check, Expected, Instance, Mutual, Outcome, Question, Reaches, Skipped, Welcome};
-pub use drive::drive;
+pub use drive::{drive, walk};
 pub use judge::Finding;
 pub use party::Party;
 pub use report::Report;

@@ -20,7 +20,7 @@ const REQUESTS_OF_CHANCE: u32 = 400;
 /// The same where requests wait.
 const DELAYED_REQUESTS_OF_CHANCE: u32 = 60;
 /// How often otherwise: enough to meet every instance.
-const REQUESTS: u32 = 10;
+pub(super) const REQUESTS: u32 = 10;
 /// How many of a check are under way at once.
 const LANES: u32 = 16;
 
@@ -104,7 +104,7 @@ impl<'a> Door<'a> {
         };
         let question = outline.requests(&anything, &[]).into_iter().next()?;
         let found = self.router.route(&question.head(), 0);
-        let nobody = "-".into();
+        let nobody = "nobody".into();
         matches!(found, Err(NoRoute::Rule)).then(|| {
             let expected = Expected::always(Outcome::NoRoute);
             self.check("any other path".into(), nobody, question, expected)
@@ -230,7 +230,7 @@ fn authority(host: &VirtualHost, door: &Door<'_>) -> String {
 /// `reviews[0] end-user=jason`.
 fn title(rule: &Route, before: &[Route]) -> String {
     let Some(origin) = &rule.origin else {
-        return "without a rule".into();
+        return "no rule".into();
     };
     let index = before
         .iter()

@@ -9,7 +9,7 @@ use super::{
     check::{Check, Expected, Instance, Outcome, Question, Reaches, Skipped, Welcome},
     instance::{self, Call, Neighbours},
     party::Party,
-    rule::{Checked, Door, short},
+    rule::{Checked, Door, REQUESTS, short},
     sample,
 };
 use crate::bookinfo::Kind;
@@ -45,7 +45,7 @@ impl Script {
                 rule: check.rule,
                 from: check.from,
                 to: check.to,
-                reason: format!("a walk asks {MAX_CHECKS} questions"),
+                reason: format!("a walk asks no more than {MAX_CHECKS} questions"),
             });
         }
         script
@@ -131,8 +131,12 @@ impl Script {
             let denied = asked
                 .iter()
                 .flat_map(|checked| &checked.checks)
-                .find(|check| check.expected.is_denied())
-                .cloned();
+                .filter(|check| check.expected.is_denied())
+                .min_by_key(|check| check.expected.delay)
+                .map(|check| Check {
+                    requests: REQUESTS,
+                    ..check.clone()
+                });
             let is_welcome = |checked: &Checked| {
                 let mut checks = checked.checks.iter();
                 checks.any(|check| check.expected.is_welcome())

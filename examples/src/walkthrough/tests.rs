@@ -153,20 +153,15 @@ fn check(files: &[&str], texts: &[&str], from: &str, want: &[&str]) {
 #[test]
 fn every_rule_is_asked_from_who_calls_there() {
     let plain = [
-        "without a rule → details: details-v1",
-        "without a rule → reviews: reviews-v1 or reviews-v2 or reviews-v3",
+        "no rule → details: details-v1",
+        "no rule → reviews: reviews-v1 or reviews-v2 or reviews-v3",
     ];
     check(&[], &[], "productpage-v1", &plain);
-    check(
-        &[],
-        &[],
-        "reviews-v2",
-        &["without a rule → ratings: ratings-v1"],
-    );
+    check(&[], &[], "reviews-v2", &["no rule → ratings: ratings-v1"]);
     let edge = [
         "bookinfo[1] /productpage → productpage: productpage-v1",
         "bookinfo[2] /static* → productpage: productpage-v1",
-        "any other path → -: 404 NR no route",
+        "any other path → nobody: 404 NR no route",
     ];
     check(&["gateway.yaml"], &[], "gateway", &edge);
 }
@@ -192,7 +187,7 @@ fn policies_are_asked_from_both_sides() {
     let security = "security.yaml";
     let refused = ["clear text → reviews-v1: closed"];
     check(&[security], &[], "details-v1", &refused);
-    let welcome = ["without a rule → details: details-v1"];
+    let welcome = ["no rule → details: details-v1"];
     check(&[security], &[], "productpage-v1", &welcome);
     let script = Script::of(&parties(&[SHOP[0], SHOP[1], security], &[]));
     for service in ["details", "ratings", "reviews", "productpage"] {

@@ -10,8 +10,13 @@ use super::{
     witness::Sighting,
 };
 
+const DENIED: &str = "403 RBAC: access denied";
+
 /// What is expected of a check.
 pub(super) fn expected(expected: &Expected) -> String {
+    if expected.is_denied() {
+        return DENIED.into();
+    }
     let mut text = String::new();
     if let Some((delay, share)) = expected.delay {
         let share = match share {
@@ -51,7 +56,7 @@ fn reached(reaches: &Reaches) -> String {
     let mut welcomes = reaches.instances.values().map(|one| one.welcome);
     let first = welcomes.next();
     match first.filter(|first| welcomes.all(|other| other == *first)) {
-        Some(Welcome::Denied) => format!("{workloads} 403 RBAC: access denied"),
+        Some(Welcome::Denied) => format!("{workloads} {DENIED}"),
         Some(Welcome::Refused) => format!("503, {workloads} refuses"),
         Some(Welcome::Answers) => workloads,
         None => format!("{workloads}, some deny"),
@@ -61,6 +66,7 @@ fn reached(reaches: &Reaches) -> String {
 /// What became of one request.
 pub(super) fn seen(check: &Check, seen: &Seen) -> String {
     let mut text = match (seen.status, answered_by(check, seen)) {
+        (Some(403), Some(_)) if check.expected.is_denied() => format!("403{}", said(seen)),
         (Some(status @ 200..=299), Some(who)) => format!("{who} {status}"),
         (Some(status), Some(who)) => format!("{who} {status}{}", said(seen)),
         (Some(status), None) => format!("{status}{}{}", flags(seen), said(seen)),
