@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use mesh_examples::{
     bookinfo::manifests,
     console::{Account, Paint, account, line},
-    local_mesh::{GatewayPorts, LocalMesh, LocalMeshOptions, MAX_EVENTS, MeshEvent},
+    local_mesh::{GatewayPorts, LocalMesh, LocalMeshOptions, MAX_EVENTS, MeshEvent, StartError},
     walkthrough::{self, Witness},
 };
 use tokio::{
@@ -94,7 +94,7 @@ async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
     let started = Instant::now();
     let (sender, events) = broadcast::channel(MAX_EVENTS);
     let mesh = tokio::select! {
-        mesh = LocalMesh::start_and_tell(options, sender) => mesh?,
+        mesh = LocalMesh::start_and_tell(options, sender) => mesh.map_err(advised)?,
         () = interrupted() => return Ok(ExitCode::SUCCESS),
     };
     let paint = match io::stdout().is_terminal() {
@@ -126,6 +126,14 @@ async fn walk(mesh: &LocalMesh, witness: &Arc<Witness>) -> ExitCode {
     match report.is_as_expected() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
+    }
+}
+
+/// What to do about it, where a flag helps.
+fn advised(error: StartError) -> Box<dyn Error> {
+    match error {
+        StartError::Gateway { .. } => format!("{error}; choose another port with --port").into(),
+        other => other.into(),
     }
 }
 

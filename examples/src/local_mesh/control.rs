@@ -13,11 +13,11 @@ use mesh_ca::{
     attest::{CertificateAttestor, TokenIssuer},
 };
 use mesh_core::{
-    config::{Change, ConfigSet, Problem, Resource},
+    config::{Change, ConfigSet, Problem, Resource, Spec},
     dataplane::AccessLogFormat,
     identity::SpiffeId,
     mesh::MeshDefaults,
-    name::{IpNetwork, ResourceRef},
+    name::{IpNetwork, Labels, ResourceRef},
 };
 use mesh_tls::{
     Acceptor, CredentialsKeeper, CredentialsReader, ExpectedIdentities, MeshClients,
@@ -76,11 +76,20 @@ struct State {
 }
 
 impl Control {
+    /// Where control plane and gateway live, as in a cluster.
+    pub(super) const NAMESPACE: &str = "istio-system";
+
     pub(super) fn new(settings: ControlSettings, events: broadcast::Sender<MeshEvent>) -> Self {
+        // A mesh of which nothing is written is a mesh nevertheless: it has this much.
+        let own = Resource::in_memory("", Self::NAMESPACE, Labels::default(), Spec::Namespace);
+        let state = State {
+            told: [(own.reference.clone(), Arc::new(own))].into(),
+            ..State::default()
+        };
         Self {
             settings,
             events,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             running: watch::Sender::default(),
             config: watch::Sender::default(),
             problems: watch::Sender::default(),

@@ -87,7 +87,7 @@ pub struct LocalMesh {
 #[non_exhaustive]
 pub enum StartError {
     /// The port for users is not free.
-    #[error("cannot listen on {address}: {error}; another port can be chosen")]
+    #[error("cannot listen on {address}: {error}")]
     Gateway {
         /// The address.
         address: SocketAddr,
@@ -283,8 +283,9 @@ fn found(
     let trust_domain = TrustDomain::default();
     let pem = Authority::generate(&trust_domain, &tls).map_err(|error| unusable(&error))?;
     let policy = IssuancePolicy::default();
-    let control_identity = SpiffeId::for_service_account(&trust_domain, "istio-system", "istiod")
-        .map_err(|error| unusable(&error))?;
+    let control_identity =
+        SpiffeId::for_service_account(&trust_domain, Control::NAMESPACE, "istiod")
+            .map_err(|error| unusable(&error))?;
     let authority = Authority::new(trust_domain, &pem, policy, tls.clone());
     let authority = Arc::new(authority.map_err(|error| unusable(&error))?);
     let tokens = TokenIssuer::generate("local-mesh", tls.clone());

@@ -23,6 +23,7 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{
     GatewayNetwork, MeshEvent, PodKey, PodNetwork, PodPlan,
     app::{AppError, Applications, PrivatePorts},
+    control::Control,
     network::ports,
     town::Town,
 };
@@ -265,7 +266,7 @@ pub(super) async fn start_gateway(
 ) -> Result<Sidecar, PodError> {
     const WORKLOAD: &str = "istio-ingressgateway";
     let key = PodKey {
-        namespace: "istio-system".into(),
+        namespace: Control::NAMESPACE.into(),
         name: WORKLOAD.into(),
     };
     let labels = [("app", WORKLOAD), ("istio", "ingressgateway")]

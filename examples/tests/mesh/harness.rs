@@ -40,12 +40,23 @@ impl Town {
         Self::start(copied(name, &[source])).await
     }
 
+    /// The same with settings of its own.
+    pub(crate) async fn bookinfo_with(name: &str, options: LocalMeshOptions) -> Self {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("bookinfo");
+        Self::start_with(copied(name, &[source]), options).await
+    }
+
     /// Runs the manifests of a directory.
     pub(crate) async fn start(manifests: PathBuf) -> Self {
+        Self::start_with(manifests, LocalMeshOptions::new(Vec::new())).await
+    }
+
+    async fn start_with(manifests: PathBuf, options: LocalMeshOptions) -> Self {
         let options = LocalMeshOptions {
+            paths: vec![manifests.clone()],
             gateway: GatewayPorts::Any,
             drain_time: Duration::from_millis(500),
-            ..LocalMeshOptions::new(vec![manifests.clone()])
+            ..options
         };
         let mesh = timeout(LIMIT, LocalMesh::start(options)).await;
         Self {

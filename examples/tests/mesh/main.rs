@@ -1,4 +1,5 @@
 //! Whole meshes on this machine, through `local_mesh`.
 
 mod harness;
+mod load;
 mod smoke;
