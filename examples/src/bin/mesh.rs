@@ -1,10 +1,6 @@
 //! The mesh from the command line: `cargo mesh up`.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program talks to its user"
-)]
+#![expect(clippy::print_stderr, reason = "a program talks to its user")]
 
 use std::{
     error::Error,
@@ -174,9 +170,8 @@ async fn tell_events(paint: Paint, started: Instant, mut events: broadcast::Rece
 }
 
 async fn interrupted() {
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(_) => return drop(ctrl_c().await),
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return drop(ctrl_c().await);
     };
     tokio::select! {
         _ = ctrl_c() => {}

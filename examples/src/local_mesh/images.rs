@@ -99,7 +99,7 @@ impl Images {
         if let Some(unread) = unread.into_iter().next() {
             return Err(wrong(unread));
         }
-        let directory = path.parent().unwrap_or(Path::new(""));
+        let directory = path.parent().unwrap_or_else(|| Path::new(""));
         let commands = written.images.into_iter().map(|(image, words)| {
             if words.is_empty() {
                 let path = path_buf();
