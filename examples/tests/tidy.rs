@@ -29,7 +29,7 @@ const LAYERS: &str = "
     mesh-xds     | mesh-core mesh-tls                              |
     mesh-proxy   | mesh-core mesh-tls mesh-routing mesh-ca mesh-xds | tonic envoy-types
     fuzz         | mesh-core mesh-tls mesh-routing mesh-xds        | tokio envoy-types
-    examples     | mesh-core mesh-tls mesh-routing mesh-ca mesh-xds mesh-proxy mesh-fuzz | tonic prost envoy-types
+    examples     | mesh-core mesh-tls mesh-routing mesh-ca mesh-xds mesh-proxy mesh-fuzz | prost envoy-types
 ";
 
 /// folder of mesh-core | what it may see; only `plan` sees both ends of its arrow
