@@ -5,6 +5,9 @@
 
 mod channel;
 mod incoming;
+mod serve;
 
 pub use channel::{ChannelError, channel};
 pub use incoming::{GrpcConnection, Incoming, MAX_CONNECTIONS, MAX_PENDING_HANDSHAKES};
+pub use serve::serve;
+pub use tonic::service::Routes;
