@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -19,6 +19,7 @@ use mesh_examples::{
     walkthrough::{self, Witness},
 };
 use tokio::{
+    runtime::Runtime,
     signal::{
         ctrl_c,
         unix::{SignalKind, signal},
@@ -60,12 +61,26 @@ struct Up {
     access_logs: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// What shells report of a program that an interrupt ended (128 + SIGINT).
+const INTERRUPTED: u8 = 130;
+
+/// How long tasks that were told to end may take once there is nothing to wait for.
+const LAST_MOMENTS: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
     let Flags { command } = Flags::parse();
-    let outcome = match command {
-        Command::Up(up) => run(up).await,
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("mesh: {error}");
+            return ExitCode::FAILURE;
+        }
     };
+    let outcome = match command {
+        Command::Up(up) => runtime.block_on(run(up)),
+    };
+    // Applications in processes of their own end with the tasks that watch them.
+    runtime.shutdown_timeout(LAST_MOMENTS);
     match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -91,7 +106,7 @@ async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
     let (sender, events) = broadcast::channel(MAX_EVENTS);
     let mesh = tokio::select! {
         mesh = LocalMesh::start_and_tell(options, sender) => mesh.map_err(advised)?,
-        () = interrupted() => return Ok(ExitCode::SUCCESS),
+        () = interrupted() => return Ok(INTERRUPTED.into()),
     };
     let paint = match io::stdout().is_terminal() {
         true => Paint::Colour,
@@ -99,19 +114,22 @@ async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
     };
     tell(&account_of(paint, &mesh, up.access_logs));
     if let Some(witness) = witness {
-        let code = walk(&mesh, &witness).await;
+        let code = tokio::select! {
+            code = walk(&mesh, &witness) => code,
+            () = interrupted() => INTERRUPTED.into(),
+        };
         mesh.shutdown().await;
         return Ok(code);
     }
     let telling = tokio::spawn(tell_events(paint, started, events));
     interrupted().await;
     tell("\nLetting requests under way finish; once more to end at once\n");
-    tokio::select! {
-        () = mesh.shutdown() => {}
-        () = interrupted() => std::process::exit(130),
-    }
+    let code = tokio::select! {
+        () = mesh.shutdown() => ExitCode::SUCCESS,
+        () = interrupted() => INTERRUPTED.into(),
+    };
     telling.abort();
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// Asks every rule whether it does what it says.

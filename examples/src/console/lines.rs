@@ -82,6 +82,10 @@ pub fn line(paint: Paint, since: Duration, now: SystemTime, event: &MeshEvent) -
             );
             told(paint.odd("waiting "), text)
         }
+        MeshEvent::Gateway(addresses) if addresses.is_empty() => told(
+            paint.odd("gateway "),
+            "no Gateway lets anybody in".to_owned(),
+        ),
         MeshEvent::Gateway(addresses) => {
             let urls = addresses
                 .iter()

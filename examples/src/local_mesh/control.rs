@@ -21,7 +21,8 @@ use mesh_core::{
 };
 use mesh_tls::{
     Acceptor, CredentialsKeeper, CredentialsReader, ExpectedIdentities, MeshClients,
-    RenewalSchedule, ServerSecurity, ServerSettings, TlsContext, TlsVersions, grpc::Incoming,
+    RenewalSchedule, ServerSecurity, ServerSettings, TlsContext, TlsVersions,
+    grpc::{Incoming, Routes, serve},
 };
 use mesh_xds::{
     SnapshotCache, XdsServer,
@@ -34,7 +35,6 @@ use tokio::{
     runtime::{self, Runtime},
     sync::{broadcast, mpsc, watch},
 };
-use tonic::transport::Server;
 
 use super::{MeshEvent, StartError, images};
 
@@ -282,18 +282,11 @@ impl Control {
                 Box::new(CertificateAttestor { trust_domain }),
             ],
         );
-        let listener = tokio::net::TcpListener::from_std(listener);
-        let served = match listener {
-            Ok(listener) => {
-                let server = Server::builder()
-                    .add_service(ca)
-                    .add_service(XdsServer::new(cache));
-                let incoming = Incoming::new(listener, acceptor);
-                server
-                    .serve_with_incoming(incoming)
-                    .await
-                    .map_err(|e| e.to_string())
-            }
+        let services = Routes::new(ca).add_service(XdsServer::new(cache));
+        let served = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => serve(Incoming::new(listener, acceptor), services)
+                .await
+                .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         if let Err(reason) = served {

@@ -64,6 +64,6 @@ pub enum MeshEvent {
         /// When it asks again.
         retry_in: Duration,
     },
-    /// The gateway listens at another place, or at one more.
+    /// The gateway listens elsewhere than before: at these places, or nowhere.
     Gateway(Vec<SocketAddr>),
 }

@@ -167,8 +167,7 @@ impl LocalMesh {
 
     /// Every place where users reach the mesh, by name of the listener.
     pub fn gateway_addresses(&self) -> Vec<SocketAddr> {
-        let listening = self.gateway.handle().listening();
-        listening.into_iter().map(|(_, address)| address).collect()
+        self.town.gateway_addresses()
     }
 
     /// Everything that runs, the gateway included, by namespace and name.

@@ -148,17 +148,21 @@ impl Reconciler {
     }
 }
 
-/// Tells, whenever something that is written changed, when it was in force everywhere.
+/// Tells, whenever something that is written changed, when it was in force everywhere, and where
+/// users reach the mesh if that changed with it.
 pub(super) async fn announce(town: Arc<Town>) {
     let mut config = town.control.config();
     let mut before = Arc::clone(&config.borrow_and_update());
+    let mut gateways = town.gateway_addresses();
     while config.changed().await.is_ok() {
         let noticed = Instant::now();
         let set = Arc::clone(&config.borrow_and_update());
         let changed = differences(&before, &set);
+        // What there is to begin with is no change; it is told by whoever started the mesh.
         let is_first = before.version() == 0;
         before = set;
         if changed.is_empty() || is_first {
+            gateways = town.gateway_addresses();
             continue;
         }
         town.settled().await;
@@ -167,6 +171,11 @@ pub(super) async fn announce(town: Arc<Town>) {
             proxies: town.pods.borrow().len(),
             took: noticed.elapsed(),
         });
+        let now = town.gateway_addresses();
+        if now != gateways {
+            town.tell(MeshEvent::Gateway(now.clone()));
+            gateways = now;
+        }
     }
 }
 

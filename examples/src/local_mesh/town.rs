@@ -1,9 +1,9 @@
 //! What all pods of a mesh share.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use mesh_ca::{Authority, attest::TokenIssuer};
-use mesh_core::{config::ConfigSet, identity::SpiffeId};
+use mesh_core::{config::ConfigSet, dataplane::NodeKind, identity::SpiffeId};
 use mesh_tls::TlsContext;
 use tokio::sync::{broadcast, watch};
 
@@ -49,6 +49,16 @@ impl Town {
     pub(super) fn pod_named(&self, name: &str) -> Option<Pod> {
         let pods = self.pods.borrow();
         pods.values().find(|pod| pod.key.name == name).cloned()
+    }
+
+    /// Where users reach the mesh, by name of the listener.
+    pub(super) fn gateway_addresses(&self) -> Vec<SocketAddr> {
+        let pods = self.pods.borrow();
+        let gateways = pods
+            .values()
+            .filter(|pod| pod.proxy.node().kind == NodeKind::Gateway);
+        let listening = gateways.flat_map(|pod| pod.proxy.listening());
+        listening.map(|(_, address)| address).collect()
     }
 
     /// Where a proxy or an application writes what it has to say.

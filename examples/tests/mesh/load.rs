@@ -25,7 +25,7 @@ impl Load {
     const CALLERS: usize = 4;
 
     fn on(town: &Town) -> Self {
-        let gateway = town.mesh.gateway_address().unwrap();
+        let gateway = town.mesh.gateway_address().expect("a gateway is open");
         let (done, asked) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let mut callers = JoinSet::new();
         for _ in 0..Self::CALLERS {

@@ -161,3 +161,29 @@ async fn a_command_line_may_stand_for_an_image() {
     assert_eq!(log.unwrap(), "", "the process wrote to a file of its own");
     town.end().await;
 }
+
+/// Where nobody lets anybody in there is still a mesh, and a Gateway opens it while it runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mesh_may_begin_with_nothing() {
+    let town = Town::start(copied("nothing", &[])).await;
+    assert_eq!(town.mesh.gateway_addresses(), []);
+    assert_eq!(town.mesh.pods().len(), 1, "the gateway's own");
+    let mut events = town.mesh.events();
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("bookinfo");
+    let gateway = std::fs::read_to_string(source.join("gateway.yaml")).unwrap();
+    town.write("gateway.yaml", &gateway).await;
+    let opened = loop {
+        if let MeshEvent::Gateway(addresses) = events.recv().await.unwrap() {
+            break addresses;
+        }
+    };
+    assert_eq!(opened, town.mesh.gateway_addresses());
+    let page = town.get("/productpage", &[]).await;
+    assert_eq!(
+        page.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        page.body
+    );
+    town.end().await;
+}
