@@ -90,7 +90,7 @@ fn bans_know_their_places() {
     );
     check(
         "x | everywhere | programs | why",
-        "examples/src/bin/mesh.rs",
+        "examples/src/bin/mesh/up.rs",
         false,
     );
     check(

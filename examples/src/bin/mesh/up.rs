@@ -1,6 +1,4 @@
-//! The mesh from the command line: `cargo mesh up`.
-
-#![expect(clippy::print_stderr, reason = "a program talks to its user")]
+//! `mesh up`: a whole mesh on this machine.
 
 use std::{
     error::Error,
@@ -8,44 +6,22 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::Args;
 use mesh_examples::{
     bookinfo::manifests,
     console::{Account, Paint, account, line},
     local_mesh::{GatewayPorts, LocalMesh, LocalMeshOptions, MAX_EVENTS, MeshEvent, StartError},
     walkthrough::{self, Witness},
 };
-use tokio::{
-    runtime::Runtime,
-    signal::{
-        ctrl_c,
-        unix::{SignalKind, signal},
-    },
-    sync::broadcast,
-};
+use tokio::sync::broadcast;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// A service mesh.
-#[derive(Debug, Parser)]
-#[command(name = "mesh")]
-struct Flags {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run a whole mesh on this machine, until interrupted
-    Up(Up),
-}
+use crate::{INTERRUPTED, interrupted};
 
 #[derive(Debug, Args)]
-struct Up {
+pub(crate) struct Up {
     /// Directories (the files directly in them) and files of Istio and Kubernetes manifests
     /// [default: the bookinfo of the project]
     paths: Vec<PathBuf>,
@@ -61,36 +37,8 @@ struct Up {
     access_logs: bool,
 }
 
-/// What shells report of a program that an interrupt ended (128 + SIGINT).
-const INTERRUPTED: u8 = 130;
-
-/// How long tasks that were told to end may take once there is nothing to wait for.
-const LAST_MOMENTS: Duration = Duration::from_millis(200);
-
-fn main() -> ExitCode {
-    let Flags { command } = Flags::parse();
-    let runtime = match Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("mesh: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = match command {
-        Command::Up(up) => runtime.block_on(run(up)),
-    };
-    // Applications in processes of their own end with the tasks that watch them.
-    runtime.shutdown_timeout(LAST_MOMENTS);
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("mesh: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
+/// Runs a mesh until it is interrupted, or until every rule has been asked.
+pub(crate) async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
     let paths = match up.paths.is_empty() {
         true => vec![manifests::directory()?],
         false => up.paths,
@@ -184,16 +132,6 @@ async fn tell_events(paint: Paint, started: Instant, mut events: broadcast::Rece
         if !(is_old && is_in_account) {
             tell(&line(paint, started.elapsed(), SystemTime::now(), &event));
         }
-    }
-}
-
-async fn interrupted() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return drop(ctrl_c().await);
-    };
-    tokio::select! {
-        _ = ctrl_c() => {}
-        _ = terminate.recv() => {}
     }
 }
 

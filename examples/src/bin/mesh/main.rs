@@ -1,0 +1,77 @@
+//! The mesh from the command line: `cargo mesh up`.
+
+#![expect(clippy::print_stderr, reason = "a program talks to its user")]
+
+mod proxy;
+mod up;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand};
+use tokio::{
+    runtime::Runtime,
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A service mesh.
+#[derive(Debug, Parser)]
+#[command(name = "mesh")]
+struct Flags {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole mesh on this machine, until interrupted
+    Up(up::Up),
+    /// Run one proxy on an Envoy bootstrap file, until interrupted
+    Proxy(proxy::Proxy),
+}
+
+/// What shells report of a program that an interrupt ended (128 + SIGINT).
+const INTERRUPTED: u8 = 130;
+
+/// How long tasks that were told to end may take once there is nothing to wait for.
+const LAST_MOMENTS: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    let Flags { command } = Flags::parse();
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("mesh: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = match command {
+        Command::Up(up) => runtime.block_on(up::run(up)),
+        Command::Proxy(proxy) => runtime.block_on(proxy::run(proxy)),
+    };
+    // Applications in processes of their own end with the tasks that watch them.
+    runtime.shutdown_timeout(LAST_MOMENTS);
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("mesh: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Waits until somebody wants the program to end.
+async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return drop(ctrl_c().await);
+    };
+    tokio::select! {
+        _ = ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
