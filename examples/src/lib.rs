@@ -1,4 +1,4 @@
-//! The whole mesh on one machine, and the application it carries.
+#![doc = include_str!("../README.md")]
 
 pub mod bookinfo;
 pub mod console;

@@ -160,3 +160,6 @@ fn virtual_services(config: &ConfigSet) -> impl Iterator<Item = (&Resource, &Vir
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests;
