@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
 };
 
 use mesh_core::name::IpNetwork;
@@ -42,9 +42,12 @@ impl Block {
         for number in 1..=254 {
             // Without SO_REUSEADDR, so that a second bind is refused.
             let socket = TcpSocket::new_v4()?;
-            let address = SocketAddr::new(address(number, 0, 1).into(), CLAIM_PORT);
-            match socket.bind(address) {
-                Ok(()) => {
+            let first = address(number, 0, 1);
+            // A mesh that is about to end gives its block back before its control plane is gone.
+            let served = || TcpListener::bind((first, CONTROL_PLANE_PORT));
+            let bound = socket.bind((first, CLAIM_PORT).into());
+            match bound.and_then(|()| served()) {
+                Ok(_free) => {
                     return Ok(Self {
                         number,
                         _claim: socket,

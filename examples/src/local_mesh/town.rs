@@ -28,6 +28,13 @@ pub(super) struct Town {
     pub(super) unknown: watch::Sender<Vec<UnknownImage>>,
 }
 
+/// Whoever drops a mesh instead of ending it leaves no control plane behind.
+impl Drop for Town {
+    fn drop(&mut self) {
+        self.control.stop();
+    }
+}
+
 impl Town {
     /// Tells whoever listens.
     pub(super) fn tell(&self, event: MeshEvent) {
