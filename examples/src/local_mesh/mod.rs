@@ -15,9 +15,11 @@ mod block;
 mod control;
 mod event;
 mod images;
+mod life;
 mod network;
 mod plan;
 mod pod;
+mod proxies;
 mod reconcile;
 mod town;
 
@@ -143,7 +145,7 @@ impl LocalMesh {
             .ok_or(io::ErrorKind::AddrNotAvailable)
             .map_err(io::Error::from)?;
         let network = GatewayNetwork::new(address, town.options.gateway);
-        let gateway = pod::start_gateway(&town, address, network, drain)
+        let gateway = proxies::start_gateway(&town, address, network, drain)
             .await
             .map_err(|error| StartError::Pod(error.to_string()))?;
         let (end, ended) = oneshot::channel();

@@ -16,8 +16,8 @@ use tokio::{
 
 use super::{
     Block, Images, MeshEvent, PodKey, PodPlan,
+    life::{Stop, live},
     plan::{Wanted, wanted},
-    pod::{Stop, live},
     town::Town,
 };
 
