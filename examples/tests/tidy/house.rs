@@ -161,13 +161,15 @@ fn reach(sources: &[Source], view: fn(&Source) -> &String) -> BTreeSet<String> {
     reached
 }
 
+/// A library, a program, or a program in a folder of its own.
 fn is_root(path: &str) -> bool {
-    ["/src/lib.rs", "/src/main.rs"]
-        .iter()
-        .any(|root| path.ends_with(root))
-        || path
-            .rsplit_once('/')
-            .is_some_and(|(folder, _)| folder.ends_with("/src/bin"))
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let above = folder.rsplit_once('/').map_or("", |(above, _)| above);
+    match file {
+        "lib.rs" => folder.ends_with("/src"),
+        "main.rs" => folder.ends_with("/src") || above.ends_with("/src/bin"),
+        _ => folder.ends_with("/src/bin"),
+    }
 }
 
 /// Names in `mod name;`.
@@ -206,11 +208,13 @@ fn modules_are_followed_from_the_roots() {
         file("a/src/two/checks.rs", ""),
         file("a/src/three.rs", ""),
         file("a/src/bin/tool.rs", ""),
+        file("a/src/bin/large/main.rs", "mod part;"),
+        file("a/src/bin/large/part.rs", ""),
     ];
     let house = House::sort(BTreeSet::new(), Vec::new(), sources);
     assert_eq!(house.dead, ["a/src/three.rs"]);
     assert_eq!(house.only_tests, ["a/src/two/checks.rs".to_owned()].into());
-    assert_eq!(house.shipped().count(), 6);
+    assert_eq!(house.shipped().count(), 8);
 }
 
 #[test]
