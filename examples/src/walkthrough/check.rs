@@ -12,6 +12,8 @@ use mesh_core::{
     identity::SpiffeId,
 };
 
+use super::words;
+
 /// One question to the mesh, and what the plan says the answer is.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -165,6 +167,13 @@ pub enum Welcome {
     Denied,
     /// The connection is refused: 503 to the caller.
     Refused,
+}
+
+impl Check {
+    /// What is expected, as a report words it.
+    pub fn promise(&self) -> String {
+        words::expected(&self.expected)
+    }
 }
 
 impl Expected {

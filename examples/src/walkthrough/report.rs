@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{check::Skipped, judge::Finding, words};
+use super::{check::Skipped, judge::Finding};
 
 /// What a walk found. Prints as a table.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ fn row(finding: &Finding) -> [String; 4] {
     [
         check.rule.clone(),
         format!("{} → {}", check.from, check.to),
-        words::expected(&check.expected),
+        check.promise(),
         finding.seen.clone(),
     ]
 }

@@ -9,7 +9,7 @@ use mesh_core::{
     plan::{PlanOptions, plan},
 };
 
-use super::{Party, Script, words};
+use super::{Party, Script};
 
 /// Our bookinfo, with files of its folder and further texts in place of what they name.
 fn parties(files: &[&str], texts: &[&str]) -> Vec<Party> {
@@ -128,7 +128,7 @@ fn lines(script: &Script, from: &str) -> Vec<String> {
     let checks = script.checks.iter().filter(|check| check.from == from);
     checks
         .map(|check| {
-            let expected = words::expected(&check.expected);
+            let expected = check.promise();
             format!("{} → {}: {expected}", check.rule, check.to)
         })
         .collect()
@@ -194,7 +194,7 @@ fn policies_are_asked_from_both_sides() {
         let denied = script
             .checks
             .iter()
-            .find(|check| check.to == service && words::expected(&check.expected).contains("RBAC"));
+            .find(|check| check.to == service && check.promise().contains("RBAC"));
         assert!(denied.is_some(), "{service}");
     }
 }

@@ -5,6 +5,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,7 +14,10 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use mesh_examples::local_mesh::{GatewayPorts, LocalMesh, LocalMeshOptions};
+use mesh_examples::{
+    local_mesh::{GatewayPorts, LocalMesh, LocalMeshOptions},
+    walkthrough::{Party, Report, Script, Witness, drive},
+};
 use tokio::{net::TcpStream, time::timeout};
 
 /// Nothing in these tests takes as long unless it is broken.
@@ -23,6 +27,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Town {
     pub(crate) mesh: LocalMesh,
     pub(crate) manifests: PathBuf,
+    pub(crate) witness: Arc<Witness>,
 }
 
 /// What was answered.
@@ -52,17 +57,32 @@ impl Town {
     }
 
     async fn start_with(manifests: PathBuf, options: LocalMeshOptions) -> Self {
+        let witness = Arc::<Witness>::default();
         let options = LocalMeshOptions {
             paths: vec![manifests.clone()],
             gateway: GatewayPorts::Any,
             drain_time: Duration::from_millis(500),
+            observer: Some(witness.clone()),
             ..options
         };
         let mesh = timeout(LIMIT, LocalMesh::start(options)).await;
         Self {
             mesh: mesh.expect("a mesh starts in time").expect("a mesh starts"),
             manifests,
+            witness,
         }
+    }
+
+    /// What the plans in force promise.
+    pub(crate) fn script(&self) -> Script {
+        let pods = self.mesh.pods();
+        let parties: Vec<_> = pods.iter().map(|pod| Party::of(&pod.proxy)).collect();
+        Script::of(&parties)
+    }
+
+    /// Asks all of it.
+    pub(crate) async fn walk(&self) -> Report {
+        drive(self.script(), &self.witness).await
     }
 
     /// Asks through the gateway, as a browser would.
@@ -154,4 +174,19 @@ pub(crate) async fn get(
     let answer = timeout(LIMIT, asked).await??;
     connection.abort();
     Ok(answer)
+}
+
+/// Looks again and again until there is something to see.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    const AGAIN: Duration = Duration::from_millis(20);
+    let looking = async {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    let seen = timeout(LIMIT, looking).await;
+    seen.unwrap_or_else(|_| panic!("not seen in time: {what}"))
 }

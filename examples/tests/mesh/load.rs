@@ -12,7 +12,7 @@ use http::StatusCode;
 use mesh_examples::local_mesh::{LocalMeshOptions, MeshEvent};
 use tokio::task::JoinSet;
 
-use crate::harness::{Town, get};
+use crate::harness::{Town, eventually, get};
 
 /// Callers that ask for the page over and over.
 struct Load {
@@ -108,6 +108,23 @@ async fn no_request_fails_while_the_control_plane_is_away() {
         town.settled().await;
         load.answers(20).await;
     }
+    // What is written while it is away is in force once it is back.
+    town.mesh.stop_control_plane();
+    let reviews = town.read("reviews.yaml");
+    let all_v3 = reviews
+        .replace("weight: 80", "weight: 0")
+        .replace("weight: 20", "weight: 100");
+    std::fs::write(town.manifests.join("reviews.yaml"), all_v3).unwrap();
+    load.answers(20).await;
+    town.mesh.start_control_plane().unwrap();
+    eventually("only version 3", async || {
+        let script = town.script();
+        let mut checks = script.checks.iter();
+        checks.find(|check| check.to == "reviews" && check.promise() == "reviews-v3")?;
+        Some(())
+    })
+    .await;
+    load.answers(20).await;
     load.end_without_failure().await;
     town.end().await;
 }
@@ -134,6 +151,13 @@ async fn no_request_fails_while_certificates_are_renewed() {
         ..LocalMeshOptions::new(Vec::new())
     };
     let town = Town::bookinfo_with("load-renewed", options).await;
+    // A handshake for every few requests: connections that stand would notice nothing.
+    let rules = town.read("destination-rules.yaml");
+    let hurried = rules.replace(
+        "  subsets:",
+        "  trafficPolicy: { connectionPool: { http: { maxRequestsPerConnection: 3 } } }\n  subsets:",
+    );
+    town.write("destination-rules.yaml", &hurried).await;
     let mut events = town.mesh.events();
     let load = Load::on(&town);
     let before = town.mesh.pod("ratings-v1").unwrap().facts().serial;

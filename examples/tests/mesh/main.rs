@@ -1,5 +1,8 @@
 //! Whole meshes on this machine, through `local_mesh`.
 
 mod harness;
+mod identity;
 mod load;
+mod samples;
 mod smoke;
+mod telemetry;

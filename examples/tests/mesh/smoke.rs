@@ -81,6 +81,10 @@ async fn an_edit_takes_effect_and_a_broken_one_does_not() {
     assert_eq!(problem.severity, Severity::Error);
     assert_eq!(problem.field, "spec.http[0].route[1].weight");
     assert!(problem.source.file.ends_with("reviews.yaml") && problem.source.line > 1);
+    let told = problem.to_string();
+    for part in ["VirtualService default/reviews", "expected a whole number"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
     for _ in 0..10 {
         assert!(sees_v3().await);
     }
