@@ -1,0 +1,101 @@
+//! Requests that two servers could understand differently.
+
+use crate::{
+    plans::{cluster, simple, to},
+    running::Running,
+    wire::{Origin, raw},
+};
+
+/// Each is followed by a request that must never be understood as one: what came before it cannot
+/// be trusted.
+#[tokio::test]
+async fn what_is_ambiguous_is_refused_and_ends_the_connection() {
+    let app = Origin::saying(200, "").await;
+    let running = Running::start(&simple(to("app"), cluster("app", &[app.address]))).await;
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nx-long: {}\r\n\r\n",
+        "x".repeat(70_000)
+    );
+    let many = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+        "x-a: 1\r\n".repeat(150)
+    );
+    for request in [
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: user@a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nx-nul: a\0b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n folded: 1\r\n\r\n",
+        "GET /a\0b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+        long.as_str(),
+        many.as_str(),
+    ] {
+        let text = format!("{request}GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = raw(running.main(), text.as_bytes()).await;
+        let case = &request[..request.len().min(90)];
+        assert!(answer.starts_with("HTTP/1.1 4"), "{case:?}: {answer:?}");
+        assert_eq!(
+            answer.matches("HTTP/1.1 ").count(),
+            1,
+            "{case:?}: {answer:?}"
+        );
+    }
+    assert!(app.seen().is_empty(), "{:?}", app.seen());
+}
+
+/// What is broken only after the head has gone on ends the request, and the connection.
+#[tokio::test]
+async fn broken_chunks_end_the_request() {
+    let app = Origin::saying(200, "").await;
+    let running = Running::start(&simple(to("app"), cluster("app", &[app.address]))).await;
+    for chunk in [
+        "xyz\r\nhello\r\n",
+        "5\r\nhelloX\r\n",
+        "-5\r\nhello\r\n",
+        "ffffffffffffffffff\r\n",
+    ] {
+        let text = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n\
+             GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+        );
+        let answer = raw(running.main(), text.as_bytes()).await;
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{chunk:?}: {answer:?}");
+        assert!(
+            answer.matches("HTTP/1.1 ").count() <= 1,
+            "{chunk:?}: {answer:?}"
+        );
+    }
+    assert!(app.seen().is_empty(), "{:?}", app.seen());
+}
+
+/// Where both are there, chunks decide, and only they go on.
+#[tokio::test]
+async fn a_length_beside_chunks_goes_no_further() {
+    let app = Origin::saying(200, "").await;
+    let running = Running::start(&simple(to("app"), cluster("app", &[app.address]))).await;
+    for headers in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3",
+    ] {
+        let before = app.seen().len();
+        let text = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        );
+        raw(running.main(), text.as_bytes()).await;
+        if let Some(seen) = app.seen().get(before) {
+            assert_eq!(
+                (&seen.body[..], seen.header("content-length")),
+                (&b"hello"[..], None)
+            );
+        }
+    }
+}
