@@ -260,8 +260,7 @@ impl Limits {
         builder
             .header_read_timeout(None)
             .max_buf_size((self.header_bytes as usize).max(8 * 1024))
-            .max_headers(Self::HEADER_FIELDS)
-            .pipeline_flush(true);
+            .max_headers(Self::HEADER_FIELDS);
         builder
     }
 

@@ -20,15 +20,24 @@ pub(crate) fn text(
     size(&mut out, "istio_response_bytes", series, |counts| {
         counts.response_bytes
     });
-    let tcp_counters: [(&str, fn(&TcpCounts) -> u64); 4] = [
-        ("istio_tcp_connections_opened_total", |counts| counts.opened),
-        ("istio_tcp_connections_closed_total", |counts| counts.closed),
-        ("istio_tcp_received_bytes_total", |counts| counts.received),
-        ("istio_tcp_sent_bytes_total", |counts| counts.sent),
-    ];
-    for (name, value) in tcp_counters {
-        counter(&mut out, name, tcp, value);
-    }
+    counter(
+        &mut out,
+        "istio_tcp_connections_opened_total",
+        tcp,
+        |counts| counts.opened,
+    );
+    counter(
+        &mut out,
+        "istio_tcp_connections_closed_total",
+        tcp,
+        |counts| counts.closed,
+    );
+    counter(&mut out, "istio_tcp_received_bytes_total", tcp, |counts| {
+        counts.received
+    });
+    counter(&mut out, "istio_tcp_sent_bytes_total", tcp, |counts| {
+        counts.sent
+    });
     out
 }
 
