@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{Response, StatusCode, Version, header, request::Parts};
+use http::{Method, Response, StatusCode, Version, header, request::Parts};
 use hyper::{
     body::Incoming,
     upgrade::{OnUpgrade, on},
@@ -19,6 +19,10 @@ impl Upgrade {
     /// The wish of a request, if it has one. A protocol that the listener does not offer is refused
     /// with 403, as by Envoy.
     pub(super) fn asked_for(head: &mut Parts, offered: &[String]) -> Result<Option<Self>, Failure> {
+        // No listener offers tunnels, so none is begun: neither here nor, by mistake, further on.
+        if head.method == Method::CONNECT {
+            return Err(Failure::UpgradeRefused);
+        }
         let connection = head
             .headers
             .get(header::CONNECTION)

@@ -99,3 +99,14 @@ async fn a_length_beside_chunks_goes_no_further() {
         }
     }
 }
+
+/// No tunnel is offered, so none is begun, and nothing that looks like one goes on.
+#[tokio::test]
+async fn tunnels_are_refused() {
+    let app = Origin::saying(200, "").await;
+    let running = Running::start(&simple(to("app"), cluster("app", &[app.address]))).await;
+    let text = "CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere:443\r\nConnection: close\r\n\r\n";
+    let answer = raw(running.main(), text.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer:?}");
+    assert!(app.seen().is_empty(), "{:?}", app.seen());
+}
