@@ -10,7 +10,7 @@ use mesh_routing::{
     resilience::{Admission, Deadlines, Outcome, ResetKind, RetryPolicy, RetryVerdict},
     router::Forward,
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
     body::{ProxyBody, RequestBody},
@@ -38,6 +38,8 @@ struct Attempts<'a> {
     named: Option<EndpointAddress>,
     deadline: Option<Instant>,
     per_try: Option<Duration>,
+    /// How long nothing may move.
+    idle: Option<Duration>,
     seed: u64,
 }
 
@@ -61,6 +63,7 @@ pub(super) async fn forward(
     let Exchange {
         connection,
         chain,
+        http,
         head,
         seed,
         record,
@@ -102,6 +105,10 @@ pub(super) async fn forward(
         named: named_by_caller(connection, record),
         deadline: deadlines.request.map(|limit| Instant::now() + limit),
         per_try: deadlines.per_try,
+        idle: deadlines
+            .idle
+            .or(http.shared.planned.stream_idle_timeout)
+            .filter(|idle| !idle.is_zero()),
         seed,
     };
     for cluster in forward.mirrors.choose(seed) {
@@ -187,7 +194,7 @@ impl Attempts<'_> {
         let picked = self.upstream.pick(&choice, &mut dice)?;
         record.reached(&picked.host);
         let (host, instance) = (Some(picked.host.key.clone()), picked.index);
-        let sending = self.send(picked, record);
+        let sending = self.while_moving(self.send(picked, record));
         let limit = self.per_try.map(|limit| Instant::now() + limit);
         let tried = match limit {
             None => self
@@ -242,6 +249,25 @@ impl Attempts<'_> {
         }
     }
 
+    /// Goes on with an attempt for as long as something of the request moves.
+    async fn while_moving<T>(
+        &self,
+        sending: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let Some(idle) = self.idle else {
+            return sending.await;
+        };
+        tokio::pin!(sending);
+        loop {
+            let before = self.body.received();
+            match timeout(idle, &mut sending).await {
+                Ok(sent) => return sent,
+                Err(_) if self.body.received() > before => {}
+                Err(_) => return Err(Failure::IdleTimeout),
+            }
+        }
+    }
+
     async fn within_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match self.deadline {
             None => Some(work.await),
@@ -264,7 +290,7 @@ impl Attempts<'_> {
         record.details = "via_upstream".into();
         let switched =
             upgrade.is_some_and(|upgrade| upgrade.complete(&mut response, &self.connection.worker));
-        let mut response = response.map(|body| ProxyBody::upstream(body, self.deadline));
+        let mut response = response.map(|body| ProxyBody::upstream(body, self.deadline, self.idle));
         finish_response(&self.outgoing, &mut response, record, switched);
         let lease = (!switched).then_some(lease);
         let (body, upstream) = (self.body.clone(), Rc::clone(&self.upstream));

@@ -7,13 +7,14 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Why a body ended early.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -22,7 +23,25 @@ pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct ProxyBody {
     source: Source,
     deadline: Option<Pin<Box<Sleep>>>,
+    silence: Option<Silence>,
     watch: Option<Box<dyn WatchBody>>,
+}
+
+/// Notices that nothing moves.
+struct Silence {
+    limit: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    fn new(limit: Duration) -> Self {
+        let timer = Box::pin(sleep_until(Instant::now() + limit));
+        Self { limit, timer }
+    }
+
+    fn broken(&mut self) {
+        self.timer.as_mut().reset(Instant::now() + self.limit);
+    }
 }
 
 enum Source {
@@ -50,6 +69,8 @@ pub(crate) enum BodyEnd {
     UpstreamReset,
     /// Its time was over.
     Timeout,
+    /// Nothing moved for too long.
+    Idle,
     /// The caller went away.
     CallerGone,
 }
@@ -59,6 +80,7 @@ impl ProxyBody {
         Self {
             source: Source::Empty,
             deadline: None,
+            silence: None,
             watch: None,
         }
     }
@@ -73,16 +95,22 @@ impl ProxyBody {
         Self {
             source,
             deadline: None,
+            silence: None,
             watch: None,
         }
     }
 
-    /// What the destination sends, until `deadline` if there is one.
-    pub(crate) fn upstream(body: Incoming, deadline: Option<tokio::time::Instant>) -> Self {
-        let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at)));
+    /// What the destination sends, until `deadline` and never silent for longer than `idle`, if
+    /// there are such limits.
+    pub(crate) fn upstream(
+        body: Incoming,
+        deadline: Option<Instant>,
+        idle: Option<Duration>,
+    ) -> Self {
         Self {
             source: Source::Upstream(body),
-            deadline,
+            deadline: deadline.map(|at| Box::pin(sleep_until(at))),
+            silence: idle.map(Silence::new),
             watch: None,
         }
     }
@@ -97,6 +125,21 @@ impl ProxyBody {
         if let Some(mut watch) = self.watch.take() {
             watch.ended(end);
         }
+    }
+
+    /// Ready when a limit is reached.
+    fn poll_limits(&mut self, context: &mut Context<'_>) -> Poll<BodyEnd> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(BodyEnd::Timeout);
+        }
+        if let Some(silence) = &mut self.silence
+            && silence.timer.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(BodyEnd::Idle);
+        }
+        Poll::Pending
     }
 
     fn see(&mut self, frame: &Frame<Bytes>) {
@@ -125,6 +168,9 @@ impl Body for ProxyBody {
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.see(&frame);
+                if let Some(silence) = &mut self.silence {
+                    silence.broken();
+                }
                 if self.is_end_stream() {
                     self.end(BodyEnd::Complete);
                 }
@@ -139,12 +185,9 @@ impl Body for ProxyBody {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let Some(deadline) = &mut self.deadline else {
-                    return Poll::Pending;
-                };
-                ready!(deadline.as_mut().poll(context));
-                self.end(BodyEnd::Timeout);
-                Poll::Ready(Some(Err("the route's time is over".into())))
+                let end = ready!(self.poll_limits(context));
+                self.end(end);
+                Poll::Ready(Some(Err("the time for the answer is over".into())))
             }
         }
     }

@@ -53,6 +53,7 @@ impl WatchBody for Finish {
                 Some("upstream_reset_after_response_started{connection_termination}"),
             ),
             BodyEnd::Timeout => (ResponseFlags::UPSTREAM_TIMEOUT, Some("response_timeout")),
+            BodyEnd::Idle => (ResponseFlags::STREAM_IDLE, Some("stream_idle_timeout")),
             BodyEnd::CallerGone => (
                 ResponseFlags::DOWNSTREAM_TERMINATION,
                 Some("downstream_remote_disconnect"),

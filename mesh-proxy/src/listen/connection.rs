@@ -4,8 +4,11 @@ use std::{rc::Rc, sync::Arc};
 
 use mesh_core::dataplane::{HttpCodec, Name, TransportProtocol};
 use mesh_routing::{AccessRequest, ConnectionFacts};
-use mesh_tls::Peer;
-use tokio::io::{AsyncRead, AsyncWrite};
+use mesh_tls::{HANDSHAKE_TIMEOUT, Peer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 
 use super::{
     capture::listener_for,
@@ -103,8 +106,10 @@ where
     let Some(acceptor) = chosen.chain.acceptor.clone() else {
         return admit(io, chosen).await;
     };
-    match acceptor.accept(io).await {
-        Ok((io, peer)) => {
+    let limit = chosen.chain.planned.handshake_timeout;
+    let accepting = timeout(limit.unwrap_or(HANDSHAKE_TIMEOUT), acceptor.accept(io));
+    match accepting.await {
+        Ok(Ok((io, peer))) => {
             chosen.record.peer = chosen.worker.principal_of(&peer);
             chosen.record.mutual_tls = peer.certificate.is_some();
             chosen.record.server_name = peer
@@ -116,7 +121,7 @@ where
             chosen.peer = Some(peer);
             admit(io, chosen).await;
         }
-        Err(_) => chosen.worker.tell_handshake_failure(),
+        Ok(Err(_)) | Err(_) => chosen.worker.tell_handshake_failure(),
     }
 }
 

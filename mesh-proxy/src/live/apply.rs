@@ -88,6 +88,9 @@ impl Compiler {
         }) {
             return Ok(Arc::new(before.with_routes_of(config)));
         }
+        if planned.listener_filters.proxy_protocol {
+            return Err("listener_filters.proxy_protocol: is not supported".into());
+        }
         let selector = ChainSelector::compile(planned).map_err(|error| error.to_string())?;
         let inputs = ChainInputs {
             plan,

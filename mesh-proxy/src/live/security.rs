@@ -188,6 +188,9 @@ fn web_servers(
     let Some(validation) = validation else {
         return Ok(WebServers::Anybody);
     };
+    if validation.match_requested_host && !validation.names.is_empty() {
+        return Err("tls.validation: names beside match_requested_host are not supported".into());
+    }
     let names = validation
         .names
         .iter()

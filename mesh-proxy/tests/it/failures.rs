@@ -165,6 +165,21 @@ async fn time_that_is_over_is_504() {
 }
 
 #[tokio::test]
+async fn silence_that_lasts_is_408() {
+    let app = cluster("app", &[silent().await]);
+    check(
+        &simple(with(|forward| forward.idle_timeout = LITTLE), app),
+        Want {
+            status: 408,
+            body: "stream timeout",
+            flags: "SI",
+            details: "stream_idle_timeout",
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn faults_are_injected() {
     let abort = FaultAbort {
         http_status: Some(555),
