@@ -132,7 +132,11 @@ impl ControlPlane {
     /// Runs until it is dropped.
     pub async fn run(self) {
         let (sender, mut changes) = mpsc::channel::<SourceEvent>(MAX_CHANGES);
-        let mut store = ConfigStore::new(self.sources.len(), self.options.debounce);
+        let mut store = ConfigStore::new(
+            self.sources.len(),
+            self.options.debounce,
+            self.options.defaults.clone(),
+        );
         let mut running = JoinSet::new();
         for run in self.sources {
             running.spawn(run(sender.clone()));

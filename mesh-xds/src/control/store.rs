@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use mesh_core::config::{ConfigSet, Problem, parse};
+use mesh_core::{
+    config::{ConfigSet, Problem},
+    mesh::{MeshDefaults, read},
+};
 use tokio::time::Instant;
 
 use super::source::SourceEvent;
@@ -24,9 +27,11 @@ impl Default for Debounce {
     }
 }
 
-/// Gathers what sources tell to versions of the written configuration.
+/// Gathers what sources tell to versions of the written configuration. A resource that is broken
+/// keeps its last good version, whether its text cannot be read or cannot be meant.
 #[derive(Debug)]
 pub struct ConfigStore {
+    defaults: MeshDefaults,
     set: ConfigSet,
     problems: BTreeMap<String, Vec<Problem>>,
     loading: usize,
@@ -42,8 +47,9 @@ struct Waiting {
 
 impl ConfigStore {
     /// An empty store that waits for so many sources to have told what they hold.
-    pub fn new(sources: usize, debounce: Debounce) -> Self {
+    pub fn new(sources: usize, debounce: Debounce, defaults: MeshDefaults) -> Self {
         Self {
+            defaults,
             set: ConfigSet::default(),
             problems: BTreeMap::new(),
             loading: sources,
@@ -56,7 +62,7 @@ impl ConfigStore {
     pub fn take(&mut self, event: SourceEvent, now: Instant) -> Option<String> {
         match event {
             SourceEvent::File { name, text } => {
-                let parsed = parse(&name, &text);
+                let parsed = read(&name, &text, &self.defaults);
                 let (set, kept) = self.set.replace_file(&name, &parsed);
                 let problems = parsed.problems.into_iter().chain(kept).collect();
                 self.set = set;
@@ -92,13 +98,17 @@ impl ConfigStore {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use mesh_core::config::Resource;
+
     use super::*;
 
     #[test]
     fn changes_take_effect_together() {
         let start = Instant::now();
         let ms = |ms| start + Duration::from_millis(ms);
-        let mut store = ConfigStore::new(1, Debounce::default());
+        let mut store = ConfigStore::new(1, Debounce::default(), MeshDefaults::default());
         let event = || SourceEvent::FileGone { name: "a".into() };
         store.take(event(), start);
         assert_eq!(store.due(), None, "nothing takes effect while sources load");
@@ -110,5 +120,51 @@ mod tests {
         }
         store.version();
         assert_eq!(store.due(), None);
+    }
+
+    /// What counts after an edit, and what is said about it.
+    fn after_edit(good: &str, edit: &str) -> (Vec<Arc<Resource>>, Vec<String>) {
+        let mut store = ConfigStore::new(0, Debounce::default(), MeshDefaults::default());
+        for text in [good, edit] {
+            let name = "reviews.yaml".to_owned();
+            let text = text.to_owned();
+            store.take(SourceEvent::File { name, text }, Instant::now());
+        }
+        let (set, problems) = store.version();
+        let said = problems.iter().map(ToString::to_string).collect();
+        (set.iter().cloned().collect(), said)
+    }
+
+    #[test]
+    fn a_broken_edit_leaves_the_last_good_version_in_force() {
+        let good = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http: [{route: [{destination: {host: reviews}, weight: 100}], timeout: 5s}]
+";
+        let (in_force, said) = after_edit(good, good);
+        assert_eq!(said, [""; 0]);
+        let edits = [
+            ("spec:", "spec: ["),
+            ("weight: 100", "weigth: 100"),
+            ("weight: 100", "weight: -1"),
+            ("timeout: 5s", "timeout: five"),
+            ("timeout: 5s", "match: [{uri: {regex: 'a(b'}}]"),
+            ("timeout: 5s", "retries: {retryOn: bogus}"),
+            ("timeout: 5s", "fault: {abort: {httpStatus: 9999}}"),
+            ("timeout: 5s", "delegate: {name: other}"),
+        ];
+        for (from, to) in edits {
+            let (kept, said) = after_edit(good, &good.replace(from, to));
+            assert!(kept == in_force, "{to}: {said:?}");
+            let last = said.last().unwrap();
+            assert!(
+                last.contains("its last good version stays"),
+                "{to}: {said:?}"
+            );
+        }
     }
 }
