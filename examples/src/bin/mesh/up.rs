@@ -10,6 +10,7 @@ use std::{
 };
 
 use clap::Args;
+use mesh_core::config::Severity;
 use mesh_examples::{
     bookinfo::manifests,
     console::{Account, Paint, account, line},
@@ -63,7 +64,7 @@ pub(crate) async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
     tell(&account_of(paint, &mesh, up.access_logs));
     if let Some(witness) = witness {
         let code = tokio::select! {
-            code = walk(&mesh, &witness) => code,
+            code = walk(paint, started, &mesh, &witness) => code,
             () = interrupted() => INTERRUPTED.into(),
         };
         mesh.shutdown().await;
@@ -80,12 +81,35 @@ pub(crate) async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
     Ok(code)
 }
 
-/// Asks every rule whether it does what it says.
-async fn walk(mesh: &LocalMesh, witness: &Arc<Witness>) -> ExitCode {
+/// Asks every rule whether it does what it says. What is wrong with what is written counts too: a
+/// rule that is not in force cannot be asked.
+async fn walk(
+    paint: Paint,
+    started: Instant,
+    mesh: &LocalMesh,
+    witness: &Arc<Witness>,
+) -> ExitCode {
+    let problems = mesh.problems().borrow().to_vec();
+    let errors = problems.iter();
+    let errors = errors.filter(|problem| problem.severity == Severity::Error);
+    let errors = errors.count();
+    if !problems.is_empty() {
+        let problems = MeshEvent::Problems(problems);
+        tell("\n");
+        tell(&line(
+            paint,
+            started.elapsed(),
+            SystemTime::now(),
+            &problems,
+        ));
+    }
     let pods = mesh.pods();
     let report = walkthrough::walk(pods.iter().map(|pod| &pod.proxy), witness).await;
     tell(&format!("\n{report}"));
-    match report.is_as_expected() {
+    if errors > 0 {
+        tell(&format!("{errors} errors in what is written, told above\n"));
+    }
+    match report.is_as_expected() && errors == 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
