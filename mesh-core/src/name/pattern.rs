@@ -55,8 +55,9 @@ impl Pattern {
         };
         // It must stand on its own first: `a)|(b` is no expression, but would become one in the
         // parentheses that tie it to both ends, and break out of them.
-        build(pattern)
-            .and_then(|_| build(&format!("^(?:{pattern})$")))
+        let expression = ascii_classes(pattern);
+        build(&expression)
+            .and_then(|_| build(&format!("^(?:{expression})$")))
             .map_err(|error| PatternError::Regex {
                 pattern: pattern.into(),
                 reason: error
@@ -68,6 +69,34 @@ impl Pattern {
                     .into(),
             })
     }
+}
+
+/// The same expression with classes as RE2 means them: `\d`, `\s`, `\w` and `\b` speak of ASCII.
+fn ascii_classes(pattern: &str) -> String {
+    let mut expression = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            expression.push(c);
+            continue;
+        }
+        match chars.next() {
+            // In brackets these are nested, which adds them up.
+            Some('d') => expression.push_str("[0-9]"),
+            Some('D') => expression.push_str("[^0-9]"),
+            Some('s') => expression.push_str(r"[\t\n\f\r ]"),
+            Some('S') => expression.push_str(r"[^\t\n\f\r ]"),
+            Some('w') => expression.push_str("[0-9A-Za-z_]"),
+            Some('W') => expression.push_str("[^0-9A-Za-z_]"),
+            Some('b') => expression.push_str(r"(?-u:\b)"),
+            Some('B') => expression.push_str(r"(?-u:\B)"),
+            other => {
+                expression.push(c);
+                expression.extend(other);
+            }
+        }
+    }
+    expression
 }
 
 impl fmt::Display for Pattern {
@@ -101,6 +130,14 @@ mod tests {
             ("a$", "a", true),
             ("a", "a\n", false),
             ("(?i)A", "a", true),
+            ("\\d+", "07", true),
+            ("\\d", "\u{664}", false),
+            ("[\\d.]+", "1.2", true),
+            ("[^\\w]", "-", true),
+            ("[^\\w]", "a", false),
+            ("a\\b.*", "a b", true),
+            ("a\\b.*", "ab", false),
+            ("\\\\d", "\\d", true),
         ] {
             let regex = Pattern::compile_regex(pattern, false).unwrap();
             assert_eq!(regex.is_match(text), want, "{pattern:?} {text:?}");
