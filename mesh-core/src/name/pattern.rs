@@ -47,28 +47,36 @@ impl Pattern {
     /// Compiles a regular expression that must match the whole text, in linear time and bounded
     /// memory.
     pub fn compile_regex(pattern: &str, ignore_case: bool) -> Result<regex::Regex, PatternError> {
-        let build = |expression: &str| {
-            regex::RegexBuilder::new(expression)
-                .case_insensitive(ignore_case)
-                .size_limit(Self::MAX_REGEX_BYTES)
-                .build()
-        };
         // It must stand on its own first: `a)|(b` is no expression, but would become one in the
         // parentheses that tie it to both ends, and break out of them.
         let expression = ascii_classes(pattern);
-        build(&expression)
-            .and_then(|_| build(&format!("^(?:{expression})$")))
-            .map_err(|error| PatternError::Regex {
-                pattern: pattern.into(),
-                reason: error
-                    .to_string()
-                    .lines()
-                    .last()
-                    .unwrap_or_default()
-                    .trim()
-                    .into(),
-            })
+        build(&expression, ignore_case)
+            .and_then(|_| build(&format!("^(?:{expression})$"), ignore_case))
+            .map_err(|error| PatternError::regex(pattern, &error))
     }
+
+    /// The same for one that may match any part of the text.
+    pub fn compile_search(pattern: &str) -> Result<regex::Regex, PatternError> {
+        build(&ascii_classes(pattern), false).map_err(|error| PatternError::regex(pattern, &error))
+    }
+}
+
+impl PatternError {
+    fn regex(pattern: &str, error: &regex::Error) -> Self {
+        let text = error.to_string();
+        let last = text.lines().last().unwrap_or_default();
+        Self::Regex {
+            pattern: pattern.into(),
+            reason: last.trim().into(),
+        }
+    }
+}
+
+fn build(expression: &str, ignore_case: bool) -> Result<regex::Regex, regex::Error> {
+    regex::RegexBuilder::new(expression)
+        .case_insensitive(ignore_case)
+        .size_limit(Pattern::MAX_REGEX_BYTES)
+        .build()
 }
 
 /// The same expression with classes as RE2 means them: `\d`, `\s`, `\w` and `\b` speak of ASCII.

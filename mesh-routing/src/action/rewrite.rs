@@ -1,9 +1,9 @@
 use http::HeaderValue;
 use mesh_core::{
     dataplane::{Forward, PathRewrite, RegexRewrite},
-    name::{Pattern, PatternError},
+    name::Pattern,
 };
-use regex::{Captures, Regex, RegexBuilder};
+use regex::{Captures, Regex};
 
 use crate::{CompileError, Defect};
 
@@ -117,13 +117,7 @@ impl NewPath {
 }
 
 fn compile_regex(rewrite: &RegexRewrite) -> Result<NewPath, CompileError> {
-    let regex = RegexBuilder::new(&rewrite.pattern)
-        .size_limit(Pattern::MAX_REGEX_BYTES)
-        .build()
-        .map_err(|error| PatternError::Regex {
-            pattern: rewrite.pattern.clone(),
-            reason: error.to_string(),
-        })?;
+    let regex = Pattern::compile_search(&rewrite.pattern)?;
     let parts = parse_substitution(&rewrite.substitution);
     let unknown =
         |part: &Part| matches!(part, Part::Group(group) if *group >= regex.captures_len());
