@@ -233,5 +233,5 @@ fn summary(check: &Check, seen: &[Seen]) -> String {
         _ => format!("{:.1} % {what}", share(*count)),
     });
     let each: Vec<_> = each.collect();
-    each.join(", ")
+    each.join(", ") + &words::delays(seen).unwrap_or_default()
 }

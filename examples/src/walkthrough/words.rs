@@ -82,7 +82,7 @@ pub(super) fn seen(check: &Check, seen: &Seen) -> String {
         (None, _) => seen.failure.clone().unwrap_or_default(),
     };
     if seen.is_delayed() {
-        text = format!("after {}, {text}", seconds(seen.elapsed));
+        text = format!("delayed {text}");
     }
     text
 }
@@ -170,6 +170,17 @@ fn host(cluster: &Name) -> &str {
 fn percent(share: f64) -> String {
     let percent = (share * 1_000.0).round() / 10.0;
     percent.to_string()
+}
+
+/// From the shortest to the longest.
+pub(super) fn delays(seen: &[Seen]) -> Option<String> {
+    let delays = seen.iter().filter(|one| one.is_delayed());
+    let delays = delays.map(|one| one.elapsed);
+    let (shortest, longest) = (delays.clone().min()?, delays.max()?);
+    Some(match (seconds(shortest), seconds(longest)) {
+        (one, other) if one == other => format!(" by {one}"),
+        (one, other) => format!(" by {one} to {other}"),
+    })
 }
 
 fn seconds(duration: Duration) -> String {
