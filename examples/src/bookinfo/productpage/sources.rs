@@ -130,12 +130,22 @@ impl Sources {
                 status: StatusCode::OK,
                 body,
             }) => Ok(Told { what, body }),
-            Ok(Answer { status, .. }) => Err(unavailable(status, format!("answered {status}"))),
+            Ok(Answer { status, .. }) => {
+                Err(unavailable(status, format!("answered {}", named(status))))
+            }
             Err(error) => Err(unavailable(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 explained(&error),
             )),
         }
+    }
+}
+
+/// A status with its reason, where it has one.
+fn named(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(reason) => format!("{} {reason}", status.as_u16()),
+        None => status.as_u16().to_string(),
     }
 }
 
