@@ -153,7 +153,7 @@ fn problems_of_the_whole() {
     check(
         "  http: [{match: [{uri: {regex: '('}}], route: [{destination: {host: reviews}}]}]",
         "error: spec.http[0].match[0].uri.regex: \
-         the regular expression \"(\" is refused: error: unclosed group",
+         the regular expression \"(\" is refused: unclosed group",
     );
     check(
         "  http: [{match: [{uri: {exact: a, prefix: b}}], route: [{destination: {host: reviews}}]}]",

@@ -67,7 +67,7 @@ impl PatternError {
         let last = text.lines().last().unwrap_or_default();
         Self::Regex {
             pattern: pattern.into(),
-            reason: last.trim().into(),
+            reason: last.trim().trim_start_matches("error: ").into(),
         }
     }
 }

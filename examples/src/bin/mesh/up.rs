@@ -107,7 +107,10 @@ async fn walk(
     let report = walkthrough::walk(pods.iter().map(|pod| &pod.proxy), witness).await;
     tell(&format!("\n{report}"));
     if errors > 0 {
-        tell(&format!("{errors} errors in what is written, told above\n"));
+        let plural = if errors == 1 { "" } else { "s" };
+        tell(&format!(
+            "{errors} error{plural} in what is written, told above\n"
+        ));
     }
     match report.is_as_expected() && errors == 0 {
         true => ExitCode::SUCCESS,
