@@ -21,10 +21,11 @@ mod plan;
 mod pod;
 mod proxies;
 mod reconcile;
+mod state;
 mod town;
 
 use std::{
-    fs, io,
+    io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
@@ -52,6 +53,7 @@ pub use pod::{Pod, PodFacts};
 
 use control::{Control, ControlSettings};
 use reconcile::Reconciler;
+use state::StateDirectory;
 use town::Town;
 
 /// Events that may wait for somebody who listens; who is slower misses some.
@@ -213,9 +215,14 @@ impl LocalMesh {
         &self.town.authority
     }
 
-    /// Where the proxies' access logs are.
+    /// Where the proxies' access logs are. They go with the mesh, unless they are to be kept.
     pub fn logs(&self) -> &Path {
-        &self.town.logs
+        self.town.state.logs()
+    }
+
+    /// Leaves the logs there when the mesh ends.
+    pub fn keep_logs(&self) {
+        self.town.state.keep();
     }
 
     /// Waits until everything that is written now runs, and every proxy has accepted its plan or
@@ -258,6 +265,7 @@ impl LocalMesh {
         let _ = self.reconciler.await;
         self.announcer.abort();
         self.town.control.stop();
+        self.town.state.leave();
     }
 }
 
@@ -301,7 +309,7 @@ fn found(
         tls: tls.clone(),
     };
     Ok(Town {
-        logs: state_directory(&block)?.join("logs"),
+        state: StateDirectory::create(&block)?,
         control: Arc::new(Control::new(settings, events.clone())),
         options,
         block,
@@ -314,16 +322,4 @@ fn found(
         reconciled: watch::Sender::default(),
         unknown: watch::Sender::default(),
     })
-}
-
-/// A fresh directory: two meshes of one machine differ in their process or in their block.
-fn state_directory(block: &Block) -> io::Result<PathBuf> {
-    let name = format!("mesh-{}-{}", std::process::id(), block.number());
-    let directory = std::env::temp_dir().join(name);
-    match fs::remove_dir_all(&directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fs::create_dir_all(directory.join("logs"))?;
-    Ok(directory)
 }

@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     Block, LocalMeshOptions, MeshEvent, Pod, PodKey, UnknownImage, control::Control, pod::Pods,
+    state::StateDirectory,
 };
 
 /// What all pods of a mesh share.
@@ -20,7 +21,7 @@ pub(super) struct Town {
     pub(super) tokens: Arc<TokenIssuer>,
     pub(super) control_identity: SpiffeId,
     pub(super) control: Arc<Control>,
-    pub(super) logs: PathBuf,
+    pub(super) state: StateDirectory,
     pub(super) events: broadcast::Sender<MeshEvent>,
     pub(super) pods: watch::Sender<Pods>,
     /// The configuration whose pods run.
@@ -70,7 +71,7 @@ impl Town {
 
     /// Where a proxy or an application writes what it has to say.
     pub(super) fn log_file(&self, name: &str) -> PathBuf {
-        self.logs.join(format!("{name}.log"))
+        self.state.logs().join(format!("{name}.log"))
     }
 
     /// Waits until every proxy runs on what is written.

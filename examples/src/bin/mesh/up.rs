@@ -67,9 +67,13 @@ pub(crate) async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
             code = walk(paint, started, &mesh, &witness) => code,
             () = interrupted() => INTERRUPTED.into(),
         };
+        if code != ExitCode::SUCCESS {
+            mesh.keep_logs();
+        }
         mesh.shutdown().await;
         return Ok(code);
     }
+    mesh.keep_logs();
     let telling = tokio::spawn(tell_events(paint, started, events));
     interrupted().await;
     tell("\nLetting requests under way finish; once more to end at once\n");
