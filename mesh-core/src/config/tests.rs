@@ -148,6 +148,12 @@ fn broken_edits_name_line_field_and_reason() {
          HTTPRoute of networking.istio.io is not supported yet",
     );
     check(
+        "networking.istio.io/v1\nkind: VirtualService",
+        "security.istio.io/v1\nkind: RequestAuthentication",
+        "reviews.yaml:1: warning: RequestAuthentication default/reviews: \
+         RequestAuthentication of security.istio.io is not supported yet",
+    );
+    check(
         "hosts: [reviews]",
         "hosts: [reviews",
         "reviews.yaml:7: error: not YAML: illegal placement of ':' indicator; \

@@ -189,7 +189,9 @@ impl Reader {
         let known = KINDS.iter().find(|(_, known)| *known == kind);
         let ours = group.is_empty() || KINDS.iter().any(|(known, _)| *known == group);
         let slip = match known {
-            Some((right, _)) if group.is_empty() || nearest(group, [*right]).is_some() => {
+            Some((right, _))
+                if group != *right && (group.is_empty() || nearest(group, [*right]).is_some()) =>
+            {
                 let advice = format!("{kind} is of {}", group_name(right));
                 Some((
                     "apiVersion",
