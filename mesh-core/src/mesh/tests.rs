@@ -143,6 +143,19 @@ fn problems_of_the_whole() {
         "error: spec.http[0].route[0].weight: -1 is negative",
     );
     check(
+        "  http: [{headers: {request: {set: {x-a: \"a\\r\\nb: c\"}}}, route: [{destination: {host: reviews}}]}]",
+        "error: spec.http[0].headers.request.set.x-a: \
+         \"a\\r\\nb: c\" cannot be a header's value",
+    );
+    check(
+        "  http: [{rewrite: {uri: /a b}, route: [{destination: {host: reviews}}]}]",
+        "error: spec.http[0].rewrite.uri: \"/a b\" cannot stand in a path",
+    );
+    check(
+        "  http: [{rewrite: {authority: a/b}, route: [{destination: {host: reviews}}]}]",
+        "error: spec.http[0].rewrite.authority: \"a/b\" is no host",
+    );
+    check(
         "  http: [{}]",
         "error: spec.http[0]: one of route, redirect, directResponse is needed",
     );

@@ -83,11 +83,24 @@ impl Lower<'_> {
                 .filter(|uri| !uri.is_empty())
                 .map(PathRewrite::Matched),
         };
+        if let Some(PathRewrite::Matched(uri)) = &path
+            && !uri.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+        {
+            let reason = format!("{uri:?} cannot stand in a path");
+            self.findings.error(&format!("{field}.rewrite.uri"), reason);
+        }
+        let host = Some(rewrite.authority).filter(|host| !host.is_empty());
+        let is_host = |b: u8| b.is_ascii_graphic() && !b"/?#@\\".contains(&b);
+        if let Some(host) = host.as_ref().filter(|host| !host.bytes().all(is_host)) {
+            let reason = format!("{host:?} is no host");
+            let at = format!("{field}.rewrite.authority");
+            self.findings.error(&at, reason);
+        }
         let retries = written.retries.as_ref();
         Forward {
             destinations: self.destinations(&format!("{field}.route"), &written.route),
             path,
-            host: Some(rewrite.authority).filter(|host| !host.is_empty()),
+            host,
             timeout: written.timeout.map(|span| span.0).filter(|t| !t.is_zero()),
             retries: retries.map(|retries| self.retries(&format!("{field}.retries"), retries)),
             mirrors: self.mirrors(field, written),

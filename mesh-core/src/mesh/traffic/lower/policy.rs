@@ -37,11 +37,16 @@ impl Lower<'_> {
 
     pub(super) fn headers(&mut self, field: &str, written: &istio::Headers) -> HeaderEdits {
         let mut pairs = |field: String, pairs: &BTreeMap<String, String>| -> Vec<_> {
-            for name in pairs.keys() {
+            for (name, value) in pairs {
                 if !is_header_name(name.strip_prefix(':').unwrap_or(name)) {
                     let at = format!("{field}.{name}");
                     self.findings
                         .error(&at, format!("{name:?} is no header name"));
+                }
+                if !is_header_value(value) {
+                    let at = format!("{field}.{name}");
+                    self.findings
+                        .error(&at, format!("{value:?} cannot be a header's value"));
                 }
             }
             pairs.clone().into_iter().collect()
@@ -111,4 +116,9 @@ const RETRY_CONDITIONS: [&str; 16] = [
 pub(super) fn is_header_name(name: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !name.is_empty() && name.bytes().all(token)
+}
+
+/// RFC 9110, section 5.5, without what is obsolete there.
+fn is_header_value(value: &str) -> bool {
+    value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'))
 }
