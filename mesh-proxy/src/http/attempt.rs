@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, rc::Rc, time::Duration};
 
-use http::{Response, Version};
+use http::{Response, StatusCode, Version};
 use hyper::body::Incoming;
 use mesh_core::dataplane::{Direction, EndpointAddress, RouteAction};
 use mesh_routing::{
@@ -208,7 +208,9 @@ impl Attempts<'_> {
             },
         };
         let tried = tried.map_err(|failure| Failed { failure, host });
-        self.upstream.judge(instance, &outcome_of(&tried));
+        if !self.body.is_broken() {
+            self.upstream.judge(instance, &outcome_of(&tried));
+        }
         tried
     }
 
@@ -231,6 +233,11 @@ impl Attempts<'_> {
                 .request(record.attempts, lease.is_http2(), &self.body);
             let sent_at = std::time::Instant::now();
             match lease.send(request).await {
+                Ok(response) if self.switches_unasked(&response) => {
+                    return Err(Failure::UpstreamReset {
+                        reason: "switched to a protocol nobody asked for".to_owned(),
+                    });
+                }
                 Ok(response) => {
                     record.upstream_service_time = Some(sent_at.elapsed());
                     return Ok(Reached {
@@ -240,6 +247,11 @@ impl Attempts<'_> {
                     });
                 }
                 Err(error) if error.unsent && lease.is_reused() && self.body.can_replay() => {}
+                Err(_) if self.body.is_broken() => {
+                    return Err(Failure::BadRequest {
+                        detail: "http1.codec_error",
+                    });
+                }
                 Err(error) => {
                     return Err(Failure::UpstreamReset {
                         reason: error.reason,
@@ -247,6 +259,11 @@ impl Attempts<'_> {
                 }
             }
         }
+    }
+
+    /// What follows such an answer is not HTTP, and the caller does not expect it.
+    fn switches_unasked(&self, response: &Response<Incoming>) -> bool {
+        response.status() == StatusCode::SWITCHING_PROTOCOLS && !self.outgoing.keeps_upgrade
     }
 
     /// Goes on with an attempt for as long as something of the request moves.

@@ -233,6 +233,7 @@ struct Shared {
     keep: Cell<usize>,
     received: Cell<u64>,
     ended: Cell<bool>,
+    broken: Cell<bool>,
 }
 
 impl RequestBody {
@@ -249,6 +250,7 @@ impl RequestBody {
             keep: Cell::new(if replayable { Self::REPLAY_LIMIT } else { 0 }),
             received: Cell::new(0),
             ended: Cell::new(ended),
+            broken: Cell::new(false),
         }))
     }
 
@@ -260,7 +262,13 @@ impl RequestBody {
     /// Whether another attempt would send the same bytes.
     pub(crate) fn can_replay(&self) -> bool {
         let untouched = self.0.received.get() == 0;
-        untouched || self.0.keep.get() > 0
+        !self.is_broken() && (untouched || self.0.keep.get() > 0)
+    }
+
+    /// Whether the caller broke it off, or sent what cannot be read. What came of it is not what
+    /// was meant, and no instance's fault.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.0.broken.get()
     }
 
     /// Whether nothing more will come from the caller.
@@ -289,7 +297,8 @@ impl Shared {
     fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut source = self.source.borrow_mut();
         let Some(body) = source.as_mut() else {
-            return Poll::Ready(None);
+            let broken = self.broken.get();
+            return Poll::Ready(broken.then(|| Err("the request was broken off".into())));
         };
         let polled = ready!(Pin::new(&mut *body).poll_frame(context));
         let ended = body.is_end_stream() || !matches!(polled, Some(Ok(_)));
@@ -299,7 +308,10 @@ impl Shared {
         }
         match polled {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(self.keep(frame)))),
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            Some(Err(error)) => {
+                self.broken.set(true);
+                Poll::Ready(Some(Err(error.into())))
+            }
             None => Poll::Ready(None),
         }
     }
@@ -361,7 +373,9 @@ impl Body for AttemptBody {
 
     fn is_end_stream(&self) -> bool {
         self.0.as_ref().is_none_or(|replay| {
-            replay.shared.ended.get() && replay.next >= replay.shared.seen.borrow().len()
+            let shared = &replay.shared;
+            let is_over = shared.ended.get() && !shared.broken.get();
+            is_over && replay.next >= shared.seen.borrow().len()
         })
     }
 

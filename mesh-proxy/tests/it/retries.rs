@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use crate::{
     plans::{cluster, forward, route, simple, to},
     running::Running,
-    wire::{self, Client, Origin, full, get, read_head, request, scripted},
+    wire::{self, Client, Origin, full, get, raw, read_head, request, scripted},
 };
 
 fn retrying(conditions: &[&str], num_retries: u32) -> Route {
@@ -151,4 +151,19 @@ async fn kept_connections_that_were_closed_fail_nothing() {
         assert_eq!(answer.status, 200, "round {round}: {}", answer.text());
         was_closed.recv().await.unwrap();
     }
+}
+
+/// What came of a request that was broken off must not reach an instance as if it were whole.
+#[tokio::test]
+async fn what_was_broken_off_is_not_tried_again() {
+    let app = Origin::saying(200, "").await;
+    let rule = retrying(&["reset", "5xx"], 3);
+    let mut running = Running::start(&simple(rule, cluster("app", &[app.address]))).await;
+    let text =
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nx\r\n";
+    let answer = raw(running.main(), text.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+    let told = running.told().await;
+    assert_eq!((told.attempts, told.flags.as_str()), (1, "DPE"));
+    assert!(app.seen().is_empty(), "{:?}", app.seen());
 }
