@@ -50,6 +50,8 @@ pub enum Failure {
         /// What is wrong, as Envoy names it.
         detail: &'static str,
     },
+    /// The request has more headers than are taken.
+    TooManyHeaders,
     /// The protocol it asks to switch to is not offered.
     UpgradeRefused,
 }
@@ -151,7 +153,7 @@ impl Failure {
             Self::Timeout | Self::PerTryTimeout => ResponseFlags::UPSTREAM_TIMEOUT,
             Self::IdleTimeout => ResponseFlags::STREAM_IDLE,
             Self::FaultAbort { .. } => ResponseFlags::FAULT_INJECTED,
-            Self::BadRequest { .. } => ResponseFlags::DOWNSTREAM_PROTOCOL,
+            Self::BadRequest { .. } | Self::TooManyHeaders => ResponseFlags::DOWNSTREAM_PROTOCOL,
             Self::AccessDenied { .. } | Self::UpgradeRefused => ResponseFlags::default(),
         }
     }
@@ -174,6 +176,7 @@ impl Failure {
             Self::IdleTimeout => "stream_idle_timeout",
             Self::FaultAbort { .. } => "fault_filter_abort",
             Self::BadRequest { detail } => detail,
+            Self::TooManyHeaders => "http2.too_many_headers",
             Self::UpgradeRefused => "upgrade_failed",
             Self::AccessDenied { policy } => {
                 let policy = policy.as_deref().unwrap_or("none");

@@ -4,7 +4,7 @@ use std::{fmt::Write, net::IpAddr};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, Version, header,
-    uri::PathAndQuery,
+    uri::{Authority, PathAndQuery},
 };
 use mesh_core::dataplane::{ForwardClientCert, HttpConnectionManager, ServerHeader};
 use mesh_routing::path::{NormalPath, PathRules};
@@ -23,6 +23,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const UPSTREAM_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
+/// Envoy's limit on the number of header fields.
+pub(super) const MAX_FIELDS: usize = 100;
+
 /// What `connection` cannot take away.
 const KEPT: [&str; 7] = [
     "upgrade",
@@ -40,6 +43,9 @@ const KEPT: [&str; 7] = [
 pub(super) fn receive(exchange: &mut Exchange<'_>) -> Result<Option<Response<ProxyBody>>, Failure> {
     settle_host(exchange)?;
     settle_framing(exchange)?;
+    if exchange.head.headers.len() > MAX_FIELDS {
+        return Err(Failure::TooManyHeaders);
+    }
     let redirect = settle_path(exchange)?;
     let http = &exchange.http.shared.planned;
     exchange.upgrade = Upgrade::asked_for(&mut exchange.head, &http.upgrades)?;
@@ -189,7 +195,12 @@ fn settle_host(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         None => first.cloned(),
     };
     let host = match host {
-        Some(host) if host.to_str().is_ok_and(|host| !host.contains('@')) => host,
+        Some(host) if host.to_str().is_ok_and(names_a_host) => host,
+        Some(_) => {
+            return Err(Failure::BadRequest {
+                detail: "invalid_authority",
+            });
+        }
         None if head.version < Version::HTTP_11 => HeaderValue::from_static(""),
         _ => {
             return Err(Failure::BadRequest {
@@ -204,6 +215,12 @@ fn settle_host(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         head.uri = path.map(Uri::from).unwrap_or_default();
     }
     Ok(())
+}
+
+/// Whether this is a host and perhaps a port (RFC 9110, section 7.2), or nothing. What else it may
+/// hold, such as a path, would hide from rules which host is meant.
+fn names_a_host(text: &str) -> bool {
+    text.is_empty() || (!text.contains('@') && text.parse::<Authority>().is_ok())
 }
 
 /// One way to tell where the body ends, and one cookie header.

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    future::Future,
     io,
     pin::Pin,
     sync::{
@@ -21,6 +22,7 @@ pub(crate) struct Activity {
     under_way: Cell<u32>,
     since: Cell<Instant>,
     read: Arc<AtomicBool>,
+    wrote: Arc<AtomicBool>,
 }
 
 /// How long a connection may do nothing.
@@ -33,11 +35,15 @@ pub(super) struct IdleLimits {
     idle: Duration,
 }
 
-/// Notices that bytes came in.
+/// Notices that bytes came in, or went out.
 pub(super) struct Metered<IO> {
     io: IO,
     read: Arc<AtomicBool>,
+    wrote: Arc<AtomicBool>,
 }
+
+/// A connection that was told to end, and that carries no request, may do nothing for so long.
+const LINGER: Duration = Duration::from_secs(5);
 
 impl IdleLimits {
     /// Headers must be there by then, whether the configuration says so or not (slowloris).
@@ -58,6 +64,7 @@ impl Activity {
             under_way: Cell::new(0),
             since,
             read: Arc::new(AtomicBool::new(true)),
+            wrote: Arc::default(),
         }
     }
 
@@ -73,11 +80,33 @@ impl Activity {
         self.read.store(false, Relaxed);
     }
 
-    /// Notes reads from now on.
+    /// Notes reads and writes from now on.
     pub(super) fn meter<IO>(&self, io: IO) -> Metered<IO> {
         Metered {
             io,
             read: Arc::clone(&self.read),
+            wrote: Arc::clone(&self.wrote),
+        }
+    }
+
+    /// Lets a connection that was told to end do so, for as long as there are requests under way
+    /// or answers leave it. A caller that never completes what it began must not hold it.
+    pub(super) async fn end(&self, serving: impl Future) {
+        tokio::select! {
+            _ = serving => {}
+            () = self.done_for(LINGER) => {}
+        }
+    }
+
+    async fn done_for(&self, span: Duration) {
+        loop {
+            let watched = self.since.get();
+            self.wrote.store(false, Relaxed);
+            tokio::time::sleep(span).await;
+            let silent = self.under_way.get() == 0 && self.since.get() == watched;
+            if silent && !self.wrote.load(Relaxed) {
+                return;
+            }
         }
     }
 
@@ -91,6 +120,14 @@ impl Activity {
             if silent && (stuck_in_headers || watched.elapsed() >= limits.idle) {
                 return;
             }
+        }
+    }
+}
+
+impl<IO> Metered<IO> {
+    fn note_write(&self, written: &Poll<io::Result<usize>>) {
+        if written.is_ready() {
+            self.wrote.store(true, Relaxed);
         }
     }
 }
@@ -115,7 +152,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Metered<IO> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.note_write(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -123,7 +162,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Metered<IO> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, parts)
+        let polled = Pin::new(&mut self.io).poll_write_vectored(context, parts);
+        self.note_write(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -162,6 +203,15 @@ mod tests {
         activity.request_ended(start);
         activity.idle_for(LIMITS).await;
         assert!(start.elapsed() >= LIMITS.idle);
+    }
+
+    #[tokio::test]
+    async fn what_was_told_to_end_waits_for_requests_only() {
+        let activity = Activity::new();
+        activity.done_for(LIMITS.headers).await;
+        activity.request_began();
+        let waited = tokio::time::timeout(LIMITS.idle, activity.done_for(LIMITS.headers)).await;
+        assert!(waited.is_err());
     }
 
     #[tokio::test]

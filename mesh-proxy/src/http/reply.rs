@@ -67,6 +67,7 @@ fn wording(failure: &Failure) -> (StatusCode, String) {
             "fault filter abort".into(),
         ),
         Failure::BadRequest { .. } => (StatusCode::BAD_REQUEST, String::new()),
+        Failure::TooManyHeaders => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, String::new()),
         Failure::UpgradeRefused => (StatusCode::FORBIDDEN, String::new()),
     }
 }

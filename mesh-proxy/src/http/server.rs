@@ -83,7 +83,7 @@ where
             () = connection.activity.idle_for(idle) => serving.as_mut().graceful_shutdown(),
             () = drain.started() => serving.as_mut().graceful_shutdown(),
         }
-        let _ = serving.await;
+        connection.activity.end(serving).await;
     } else {
         let serving = limits.http1().serve_connection(io, service).with_upgrades();
         tokio::pin!(serving);
@@ -92,7 +92,7 @@ where
             () = connection.activity.idle_for(idle) => serving.as_mut().graceful_shutdown(),
             () = drain.started() => serving.as_mut().graceful_shutdown(),
         }
-        let _ = serving.await;
+        connection.activity.end(serving).await;
     }
 }
 
@@ -239,8 +239,6 @@ struct Limits {
 impl Limits {
     /// Envoy's limit on headers.
     const HEADER_KB: u32 = 60;
-    /// Envoy's limit on the number of header fields.
-    const HEADER_FIELDS: usize = 100;
     const STREAMS: u32 = 100;
     const STREAM_WINDOW: u32 = 256 * 1024;
     const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -260,7 +258,7 @@ impl Limits {
         builder
             .header_read_timeout(None)
             .max_buf_size((self.header_bytes as usize).max(8 * 1024))
-            .max_headers(Self::HEADER_FIELDS);
+            .max_headers(headers::MAX_FIELDS);
         builder
     }
 

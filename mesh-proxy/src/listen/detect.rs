@@ -5,7 +5,7 @@ use mesh_core::dataplane::{ListenerFilters, TransportProtocol};
 use mesh_tls::sniff::{HttpSniff, MAX_SNIFF_LEN, Sniff, sniff, sniff_http};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 /// What the first bytes of a connection said.
@@ -50,18 +50,19 @@ where
     IO: AsyncRead + Unpin,
 {
     let mut seen = BytesMut::from(seen);
+    let deadline = Instant::now() + FIRST_BYTES;
     loop {
         match sniff_http(&seen) {
             HttpSniff::NeedMore => {}
             answer => return Ok((seen.freeze(), answer == HttpSniff::Http2)),
         }
-        if timeout(FIRST_BYTES, read_more(io, &mut seen)).await?? == 0 {
+        if timeout_at(deadline, read_more(io, &mut seen)).await?? == 0 {
             return Ok((seen.freeze(), false));
         }
     }
 }
 
-/// A caller that wants HTTP must say something by then.
+/// A caller that wants HTTP, or that began to say what it wants, must have said it by then.
 const FIRST_BYTES: Duration = Duration::from_secs(15);
 
 /// Bytes asked for at a time.
@@ -75,13 +76,20 @@ async fn look<IO>(
 where
     IO: AsyncRead + Unpin,
 {
+    let mut deadline = None;
     loop {
         if let Some(detected) = judge(seen, filters) {
             return Ok(detected);
         }
-        if read_more(io, seen).await? == 0 {
+        let read = match deadline {
+            None => read_more(io, seen).await?,
+            Some(deadline) => timeout_at(deadline, read_more(io, seen)).await??,
+        };
+        if read == 0 {
             return Ok(Detected::default());
         }
+        // Who keeps silent may wait for the server; who began to speak must go on.
+        deadline.get_or_insert_with(|| Instant::now() + FIRST_BYTES);
     }
 }
 

@@ -181,6 +181,7 @@ impl Host {
         let (opened, facts) = self.open(connecting).await?;
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(false)
+            .max_buf_size(Self::READ_AHEAD)
             .handshake(hyper_util::rt::TokioIo::new(opened.stream))
             .await
             .map_err(reset)?;
@@ -230,6 +231,9 @@ impl Host {
         Ok(connection)
     }
 
+    /// What is read of an answer before its caller takes it, in bytes; also the most its headers may
+    /// take (Envoy's limit is 60 KiB).
+    const READ_AHEAD: usize = 64 * 1024;
     const STREAM_WINDOW: u32 = 256 * 1024;
     const CONNECTION_WINDOW: u32 = 1024 * 1024;
 

@@ -1,9 +1,12 @@
 //! Requests that two servers could understand differently.
 
+use http::Method;
+use tokio::io::AsyncWriteExt;
+
 use crate::{
     plans::{cluster, simple, to},
     running::Running,
-    wire::{Origin, raw},
+    wire::{Client, Origin, raw, read_head, request, scripted},
 };
 
 /// Each is followed by a request that must never be understood as one: what came before it cannot
@@ -24,6 +27,10 @@ async fn what_is_ambiguous_is_refused_and_ends_the_connection() {
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: user@a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a?b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a#b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
@@ -68,7 +75,7 @@ async fn broken_chunks_end_the_request() {
              GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
         );
         let answer = raw(running.main(), text.as_bytes()).await;
-        assert!(!answer.starts_with("HTTP/1.1 2"), "{chunk:?}: {answer:?}");
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{chunk:?}: {answer:?}");
         assert!(
             answer.matches("HTTP/1.1 ").count() <= 1,
             "{chunk:?}: {answer:?}"
@@ -109,4 +116,35 @@ async fn tunnels_are_refused() {
     let answer = raw(running.main(), text.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer:?}");
     assert!(app.seen().is_empty(), "{:?}", app.seen());
+}
+
+/// Protocols are switched only where the caller asked for it.
+#[tokio::test]
+async fn a_switch_nobody_asked_for_is_a_failure() {
+    let app = scripted(|_, mut stream| async move {
+        read_head(&mut stream).await;
+        let answer =
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nraw";
+        stream.write_all(answer).await.unwrap();
+        read_head(&mut stream).await;
+    })
+    .await;
+    let running = Running::start(&simple(to("app"), cluster("app", &[app]))).await;
+    let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = raw(running.main(), text.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
+    assert!(!answer.contains("raw"), "{answer:?}");
+}
+
+/// HTTP/2 may not bring what HTTP/1 may not.
+#[tokio::test]
+async fn headers_are_counted_whatever_the_protocol() {
+    let app = Origin::saying(200, "").await;
+    let running = Running::start(&simple(to("app"), cluster("app", &[app.address]))).await;
+    let mut client = Client::http2(running.main()).await;
+    for (count, status) in [(50, 200), (150, 431)] {
+        let many = vec![("x-a", "1"); count];
+        let answer = client.send(request(Method::GET, "http://a/", &many)).await;
+        assert_eq!(answer.status, status, "{count}");
+    }
 }
