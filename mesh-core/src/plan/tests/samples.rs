@@ -71,7 +71,6 @@ const SAMPLES: &[(&str, &str, &[&str])] = &[
             "-> 9080/v1/ratings",
         ],
     ),
-    // The second rule is cut: the first takes every request.
     (
         "fault-injection-details-v1",
         "details",
