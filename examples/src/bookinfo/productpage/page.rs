@@ -101,18 +101,21 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Who took part in this answer, from the browser on.
+    /// Who took part in this answer, from the browser on: the page asks two, each on its own.
     fn journey(&self, html: &mut String) -> fmt::Result {
         let (pod, version) = self.served_by;
-        html.push_str("<footer><ol class=\"journey\"><li>your browser</li>");
-        write!(
-            html,
+        let page = format!(
             "<li title=\"{}\">productpage {}</li>",
             Text(pod),
             Text(version)
-        )?;
+        );
         let seen = |answered| if answered { "" } else { " class=\"lost\"" };
-        write!(html, "<li{}>details</li>", seen(self.details.is_ok()))?;
+        let details = seen(self.details.is_ok());
+        writeln!(
+            html,
+            "<footer><ol class=\"journey\"><li>your browser</li>{page}<li{details}>details</li></ol>"
+        )?;
+        write!(html, "<ol class=\"journey\"><li>your browser</li>{page}")?;
         match &self.reviews {
             Ok(reviews) => {
                 let (pod, version) = (Text(&reviews.podname), Text(&reviews.version));
