@@ -21,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A service mesh.
 #[derive(Debug, Parser)]
-#[command(name = "mesh")]
+#[command(name = "mesh", version)]
 struct Flags {
     #[command(subcommand)]
     command: Command,

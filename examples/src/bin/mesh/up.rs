@@ -61,7 +61,7 @@ pub(crate) async fn run(up: Up) -> Result<ExitCode, Box<dyn Error>> {
         true => Paint::Colour,
         false => Paint::Plain,
     };
-    tell(&account_of(paint, &mesh, up.access_logs));
+    tell(&account_of(paint, &mesh, up.once, up.access_logs));
     if let Some(witness) = witness {
         let code = tokio::select! {
             code = walk(paint, started, &mesh, &witness) => code,
@@ -130,7 +130,7 @@ fn advised(error: StartError) -> Box<dyn Error> {
     }
 }
 
-fn account_of(paint: Paint, mesh: &LocalMesh, logs_to_terminal: bool) -> String {
+fn account_of(paint: Paint, mesh: &LocalMesh, is_brief: bool, logs_to_terminal: bool) -> String {
     let pods: Vec<_> = mesh.pods().iter().map(|pod| pod.facts()).collect();
     let config = mesh.config().borrow().clone();
     let facts = Account {
@@ -139,6 +139,7 @@ fn account_of(paint: Paint, mesh: &LocalMesh, logs_to_terminal: bool) -> String 
         gateways: &mesh.gateway_addresses(),
         control_plane: mesh.control_plane_address(),
         config: &config,
+        is_brief,
         logs: (!logs_to_terminal).then(|| mesh.logs().to_owned()),
         now: SystemTime::now(),
     };

@@ -21,6 +21,8 @@ pub struct Account<'a> {
     pub control_plane: SocketAddr,
     /// What is written.
     pub config: &'a ConfigSet,
+    /// Whether the mesh ends by itself: then there is no time to open, edit or stop anything.
+    pub is_brief: bool,
     /// Where the proxies' logs are, unless they go to the terminal.
     pub logs: Option<PathBuf>,
     /// Now.
@@ -43,20 +45,18 @@ pub fn account(paint: Paint, facts: &Account<'_>) -> String {
     let mut row = |label: &str, value: &str| {
         text += &format!("  {}{value}\n", paint.faint(&format!("{label:<10}")));
     };
-    for url in urls(facts) {
-        row("Open", &paint.place(&url));
-    }
-    if facts.gateways.is_empty() {
-        row("Open", "nothing: no Gateway lets anybody in");
-    }
-    if let Some(file) = file_to_edit(facts.config) {
-        row(
-            "Edit",
-            &format!(
-                "{} and save: traffic shifts without a restart",
-                paint.place(file)
-            ),
-        );
+    if !facts.is_brief {
+        for url in urls(facts) {
+            row("Open", &paint.place(&url));
+        }
+        if facts.gateways.is_empty() {
+            row("Open", "nothing: no Gateway lets anybody in");
+        }
+        if let Some(file) = file_to_edit(facts.config) {
+            let file = paint.place(file);
+            let value = format!("{file} and save: traffic shifts without a restart");
+            row("Edit", &value);
+        }
     }
     if let Some(logs) = &facts.logs {
         row(
@@ -67,7 +67,9 @@ pub fn account(paint: Paint, facts: &Account<'_>) -> String {
             ),
         );
     }
-    row("Stop", "Ctrl-C");
+    if !facts.is_brief {
+        row("Stop", "Ctrl-C");
+    }
     text
 }
 

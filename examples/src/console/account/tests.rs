@@ -56,6 +56,7 @@ fn an_account_says_what_runs_and_what_to_do() {
         gateways: &[([127, 0, 0, 1], 8080).into()],
         control_plane: ([127, 1, 0, 1], 15012).into(),
         config: &config,
+        is_brief: false,
         logs: Some("/logs".into()),
         now: SystemTime::UNIX_EPOCH,
     };
@@ -69,9 +70,21 @@ fn an_account_says_what_runs_and_what_to_do() {
         "  Open      http://127.0.0.1:8080/shop\n",
         "  Edit      split.yaml and save",
         "  Logs      /logs ",
+        "  Stop      Ctrl-C\n",
     ] {
         let expected = expected.replace("... ", "  ");
         assert!(text.contains(&expected), "{expected:?} in\n{text}");
+    }
+    let brief = account(
+        Paint::Plain,
+        &Account {
+            is_brief: true,
+            ..facts.clone()
+        },
+    );
+    assert!(brief.contains("  Logs "), "{brief}");
+    for absent in ["  Open ", "  Edit ", "  Stop "] {
+        assert!(!brief.contains(absent), "{absent:?} in\n{brief}");
     }
     assert!(!text.contains('\u{1b}'), "no colour was asked for");
     assert!(account(Paint::Colour, &facts).contains('\u{1b}'));
