@@ -36,15 +36,16 @@ pub fn line(paint: Paint, since: Duration, now: SystemTime, event: &MeshEvent) -
         MeshEvent::Trouble(reason) => told(paint.bad("error   "), reason.clone()),
         MeshEvent::Applied {
             changed,
+            removed,
             proxies,
             took,
         } => {
-            let text = format!(
-                "{}: in force on {proxies} proxies after {} ms",
-                names(changed),
-                took.as_millis()
-            );
-            told(paint.good("applied "), text)
+            let after = format!("{proxies} proxies after {} ms", took.as_millis());
+            let told_of = |resources: &[ResourceRef], word: &str, now: &str| match resources {
+                [] => String::new(),
+                some => told(paint.good(word), format!("{}: {now} {after}", names(some))),
+            };
+            told_of(changed, "applied ", "in force on") + &told_of(removed, "removed ", "gone from")
         }
         MeshEvent::Sound => told(
             paint.good("sound   "),
@@ -142,15 +143,18 @@ mod tests {
             "default",
             "reviews",
         );
-        let applied = MeshEvent::Applied {
-            changed: vec![reviews.clone()],
+        let applied = |changed: &[ResourceRef], removed: &[ResourceRef]| MeshEvent::Applied {
+            changed: changed.to_vec(),
+            removed: removed.to_vec(),
             proxies: 7,
             took: Duration::from_millis(41),
         };
-        check(
-            &applied,
-            "    12.3 s  applied   VirtualService default/reviews: in force on 7 proxies after 41 ms\n",
-        );
+        let only = std::slice::from_ref(&reviews);
+        let is_in_force = "    12.3 s  applied   VirtualService default/reviews: in force on 7 proxies after 41 ms\n";
+        let is_gone = "    12.3 s  removed   VirtualService default/reviews: gone from 7 proxies after 41 ms\n";
+        check(&applied(only, &[]), is_in_force);
+        check(&applied(&[], only), is_gone);
+        check(&applied(only, only), &format!("{is_in_force}{is_gone}"));
         let problem = Problem::new(
             Severity::Error,
             Source::new("reviews.yaml", 14),

@@ -13,7 +13,7 @@ use mesh_ca::{
     attest::{CertificateAttestor, TokenIssuer},
 };
 use mesh_core::{
-    config::{Change, ConfigSet, Problem, Resource, Spec},
+    config::{Change, ConfigSet, Problem, Resource, Severity, Spec},
     dataplane::AccessLogFormat,
     identity::SpiffeId,
     mesh::MeshDefaults,
@@ -245,6 +245,16 @@ impl Control {
             .filter(|p| !before.contains(p))
             .cloned()
             .collect();
+        // What stays in force is worth saying again of an edit that is broken anew.
+        let broken: Vec<_> = new.iter().filter(|p| p.is_error()).cloned().collect();
+        let stays = problems.iter().filter(|note| {
+            let is_of = |error: &Problem| match &error.resource {
+                Some(_) => error.resource == note.resource,
+                None => error.source.file == note.source.file,
+            };
+            note.severity == Severity::Info && before.contains(note) && broken.iter().any(is_of)
+        });
+        new.extend(stays.cloned());
         // What is wrong comes before what became of it.
         new.sort_by_key(|problem| problem.severity);
         let event = match (new.is_empty(), problems.is_empty() && !before.is_empty()) {

@@ -32,8 +32,10 @@ pub enum MeshEvent {
     Trouble(String),
     /// A change of what is written is in force everywhere.
     Applied {
-        /// The resources that were added, changed or removed.
+        /// The resources that were added or changed.
         changed: Vec<ResourceRef>,
+        /// The resources that are no longer written.
+        removed: Vec<ResourceRef>,
         /// How many proxies run on it.
         proxies: usize,
         /// From noticing it to the last acceptance.

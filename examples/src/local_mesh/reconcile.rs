@@ -157,17 +157,18 @@ pub(super) async fn announce(town: Arc<Town>) {
     while config.changed().await.is_ok() {
         let noticed = Instant::now();
         let set = Arc::clone(&config.borrow_and_update());
-        let changed = differences(&before, &set);
+        let (changed, removed) = differences(&before, &set);
         // What there is to begin with is no change; it is told by whoever started the mesh.
         let is_first = before.version() == 0;
         before = set;
-        if changed.is_empty() || is_first {
+        if (changed.is_empty() && removed.is_empty()) || is_first {
             gateways = town.gateway_addresses();
             continue;
         }
         town.settled().await;
         town.tell(MeshEvent::Applied {
             changed,
+            removed,
             proxies: town.pods.borrow().len(),
             took: noticed.elapsed(),
         });
@@ -179,8 +180,8 @@ pub(super) async fn announce(town: Arc<Town>) {
     }
 }
 
-/// What was added, changed or removed in files.
-fn differences(before: &ConfigSet, after: &ConfigSet) -> Vec<ResourceRef> {
+/// What was added or changed in files, and what was removed.
+fn differences(before: &ConfigSet, after: &ConfigSet) -> (Vec<ResourceRef>, Vec<ResourceRef>) {
     let of_files = |set: &ConfigSet| {
         let written = set
             .iter()
@@ -196,11 +197,10 @@ fn differences(before: &ConfigSet, after: &ConfigSet) -> Vec<ResourceRef> {
             .is_none_or(|old| old.spec != resource.spec || old.metadata != resource.metadata)
     });
     let removed = before.keys().filter(|name| !after.contains_key(*name));
-    changed
-        .map(|(name, _)| name)
-        .chain(removed)
-        .cloned()
-        .collect()
+    (
+        changed.map(|(name, _)| name).cloned().collect(),
+        removed.cloned().collect(),
+    )
 }
 
 /// The directories in which a `local.yaml` may lie.
