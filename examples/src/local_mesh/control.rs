@@ -71,6 +71,8 @@ struct State {
     /// What runs, to be told again after a restart.
     told: BTreeMap<ResourceRef, Arc<Resource>>,
     memory: Option<MemoryHandle>,
+    /// What is wrong with what is written, beyond what the control plane knows of.
+    unmet: Vec<Problem>,
     /// Its own, so that stopping it ends every task and connection, as the end of a process would.
     runtime: Option<Runtime>,
 }
@@ -123,6 +125,7 @@ impl Control {
             memory: Some(memory),
             runtime: Some(runtime),
             told: std::mem::take(&mut state.told),
+            unmet: std::mem::take(&mut state.unmet),
         };
         drop(state);
         self.running.send_replace(Some(handle));
@@ -232,12 +235,29 @@ impl Control {
         }
     }
 
-    /// Takes problems in, and tells of those that are new.
-    fn found(&self, mut problems: Vec<Problem>, is_all: bool) {
+    /// Takes in what the manifests of pods ask for in vain, in place of what they did before.
+    pub(super) fn unmet(&self, unmet: Vec<Problem>) {
+        let mut state = self.lock();
+        let old = std::mem::replace(&mut state.unmet, unmet);
         let before = Arc::clone(&self.problems.borrow());
-        if !is_all {
-            problems.extend(before.iter().cloned());
+        let others = before.iter().filter(|problem| !old.contains(problem));
+        self.compare(others.chain(&state.unmet).cloned().collect());
+    }
+
+    /// Takes in what the control plane found.
+    fn found(&self, mut problems: Vec<Problem>, is_all: bool) {
+        // Held to the end, so that of two who find something one comes after the other.
+        let state = self.lock();
+        match is_all {
+            true => problems.extend(state.unmet.iter().cloned()),
+            false => problems.extend(self.problems.borrow().iter().cloned()),
         }
+        self.compare(problems);
+    }
+
+    /// Tells of the problems that are new.
+    fn compare(&self, mut problems: Vec<Problem>) {
+        let before = Arc::clone(&self.problems.borrow());
         problems.sort();
         problems.dedup();
         let mut new: Vec<_> = problems

@@ -48,7 +48,9 @@ pub use block::Block;
 pub use event::MeshEvent;
 pub use images::{CommandLine, FILE_NAME, Images, ImagesError, Program};
 pub use network::{GatewayNetwork, GatewayPorts, PodNetwork, ports};
-pub use plan::{ContainerPlan, PodKey, PodPlan, UnknownImage, Wanted, wanted};
+pub use plan::{
+    ContainerPlan, EnvValue, NODE_NAME, PodField, PodKey, PodPlan, UnknownImage, Wanted, wanted,
+};
 pub use pod::{Pod, PodFacts};
 
 use control::{Control, ControlSettings};

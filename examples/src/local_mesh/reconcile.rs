@@ -76,7 +76,12 @@ impl Reconciler {
             Ok(images) => self.images = images,
             Err(error) => self.town.tell(MeshEvent::Trouble(error.to_string())),
         }
-        let Wanted { pods, unknown } = wanted(set, &self.images);
+        let Wanted {
+            pods,
+            unknown,
+            unmet,
+        } = wanted(set, &self.images);
+        self.town.control.unmet(unmet);
         for image in &unknown {
             if self.unknown.insert(image.clone()) {
                 self.town.tell(MeshEvent::UnknownImage(image.clone()));

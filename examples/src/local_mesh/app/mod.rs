@@ -22,12 +22,10 @@ use tokio::{
 use super::{
     images::{CommandLine, Program},
     network::ports,
-    plan::{ContainerPlan, PodPlan},
+    plan::{ContainerPlan, NODE_NAME, PodPlan},
 };
 use crate::bookinfo::{self, App, EnvError, Kind};
 
-/// The name of the node all pods run on.
-const NODE_NAME: &str = "local";
 /// How long a process may take to end when it is asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How often an application is asked whether it answers.
@@ -198,7 +196,8 @@ fn environment(
     put("http_proxy", proxy);
     put("NO_PROXY", "localhost,127.0.0.1".to_owned());
     put("no_proxy", "localhost,127.0.0.1".to_owned());
-    env.extend(container.env.clone());
+    let written = container.env.iter();
+    env.extend(written.map(|(name, value)| (name.clone(), value.of(pod, address))));
     env
 }
 

@@ -25,7 +25,8 @@ fn command(words: &[&str]) -> Program {
 }
 
 const WEB: &str = "{ name: web, image: examples-bookinfo-reviews-v3, \
-                   env: [{ name: LOG, value: all }, { name: NODE_NAME, value: n1 }], \
+                   env: [{ name: LOG, value: all }, { name: NODE_NAME, value: n1 }, \
+                   { name: AT, valueFrom: { fieldRef: { fieldPath: status.podIP } } }], \
                    ports: [{ containerPort: 9080 }, { containerPort: 9443 }] }";
 
 #[test]
@@ -48,6 +49,7 @@ fn applications_are_told_who_and_where_they_are() {
         ("HOST_IP", "127.0.0.1"),
         ("LOG", "all"),
         ("NODE_NAME", "n1"),
+        ("AT", "127.7.1.9"),
     ] {
         assert_eq!(env.get(name).map(String::as_str), Some(value), "{name}");
     }

@@ -1,5 +1,7 @@
 //! From Deployments to pods: what is to run, by name, before anything does.
 
+mod env;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
@@ -8,11 +10,13 @@ use std::{
 
 use mesh_core::{
     config::{
-        ConfigSet, PortName, Resource, Spec,
+        ConfigSet, PortName, Problem, Resource, Spec,
         kubernetes::{Container, ContainerPort, Deployment, Pod, PodCondition, PodSpec, PodStatus},
     },
     name::{Labels, ResourceRef},
 };
+
+pub use env::{EnvValue, NODE_NAME, PodField};
 
 use super::images::{Images, Program};
 
@@ -23,6 +27,8 @@ pub struct Wanted {
     pub pods: BTreeMap<PodKey, Arc<PodPlan>>,
     /// Deployments of which no instance runs.
     pub unknown: Vec<UnknownImage>,
+    /// What the manifests of pods ask for and do not get.
+    pub unmet: Vec<Problem>,
 }
 
 /// Namespace and name of a pod.
@@ -69,7 +75,7 @@ pub struct ContainerPlan {
     /// Where it is called, the main port first.
     pub ports: Vec<u16>,
     /// Its own environment.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, EnvValue>,
 }
 
 /// Works out which pods the Deployments of a configuration ask for.
@@ -81,6 +87,8 @@ pub fn wanted(set: &ConfigSet, images: &Images) -> Wanted {
         };
         match containers(set, resource, deployment, images) {
             Ok(containers) => {
+                let template = &deployment.spec.template.spec;
+                wanted.unmet.extend(env::problems(resource, template));
                 let pods = pods(resource, deployment, containers);
                 wanted
                     .pods
@@ -151,13 +159,11 @@ fn containers(
             let undeclared = |port: &&u16| !written.iter().any(|c| declared_by(c, **port));
             ports.extend(called.iter().filter(undeclared));
         }
-        let env = container.env.iter();
-        let env = env.filter_map(|var| Some((var.name.clone(), var.value.clone()?)));
         Ok(ContainerPlan {
             name: container.name.clone(),
             program,
             ports,
-            env: env.collect(),
+            env: env::values(&container.env),
         })
     };
     written.iter().enumerate().map(plan).collect()

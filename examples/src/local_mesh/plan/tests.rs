@@ -100,6 +100,70 @@ fn ports_are_those_declared_and_those_services_call() {
 }
 
 #[test]
+fn variables_are_told_what_they_ask_of_the_pod() {
+    let with = |source: &str| {
+        let env = format!(", env: [{{ name: V, valueFrom: {{ {source} }} }}] }}");
+        plan(&deployment(
+            "web",
+            "",
+            &RATINGS.replace("] }", &format!("]{env}")),
+        ))
+    };
+    let field = |path: &str| with(&format!("fieldRef: {{ fieldPath: \"{path}\" }}"));
+    for (path, expected) in [
+        ("metadata.name", None),
+        ("metadata.namespace", Some("default")),
+        ("metadata.labels['app']", Some("web")),
+        ("metadata.labels['none']", Some("")),
+        ("spec.serviceAccountName", Some("web")),
+        ("spec.nodeName", Some("local")),
+        ("status.podIP", Some("127.9.1.2")),
+        ("status.podIPs", Some("127.9.1.2")),
+        ("status.hostIP", Some("127.0.0.1")),
+    ] {
+        let found = field(path);
+        assert_eq!(found.unmet, [], "{path}");
+        let pod = found.pods.values().next().unwrap();
+        let value = pod.containers[0].env["V"].of(pod, Ipv4Addr::new(127, 9, 1, 2));
+        assert_eq!(value, expected.unwrap_or(&pod.key.name), "{path}");
+    }
+    let in_vain = "V is not set: a local mesh";
+    let from_elsewhere = "takes values from fieldRef only";
+    for (found, part, reason) in [
+        (
+            field("metadata.uid"),
+            ".fieldRef.fieldPath",
+            "does not know \"metadata.uid\" of a pod",
+        ),
+        (
+            with("secretKeyRef: { name: s, key: k }"),
+            ".secretKeyRef",
+            from_elsewhere,
+        ),
+        (
+            with("configMapKeyRef: { name: c, key: k }"),
+            ".configMapKeyRef",
+            from_elsewhere,
+        ),
+        (
+            with("resourceFieldRef: { resource: limits.cpu }"),
+            ".resourceFieldRef",
+            from_elsewhere,
+        ),
+    ] {
+        let pod = found.pods.values().next().unwrap();
+        assert_eq!(pod.containers[0].env, BTreeMap::new(), "{part}");
+        let [problem] = &found.unmet[..] else {
+            panic!("{part}: {:?}", found.unmet);
+        };
+        let place = "spec.template.spec.containers[0].env[0].valueFrom";
+        assert_eq!(problem.field, format!("{place}{part}"));
+        assert_eq!(problem.reason, format!("{in_vain} {reason}"));
+        assert_eq!(&*problem.resource.as_ref().unwrap().name, "web");
+    }
+}
+
+#[test]
 fn the_mesh_is_told_of_a_pod_before_it_is_ready() {
     let found = plan(&deployment("ratings-v1", "", RATINGS));
     let plan = found.pods.values().next().unwrap();

@@ -10,8 +10,8 @@ pub use endpoint_slice::{
     EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, SliceEndpoint,
 };
 pub use pod::{
-    Container, ContainerPort, Deployment, DeploymentSpec, EnvVar, LabelSelector, Pod, PodCondition,
-    PodIp, PodMetadata, PodSpec, PodStatus, PodTemplate,
+    Container, ContainerPort, Deployment, DeploymentSpec, EnvVar, EnvVarSource, FieldRef,
+    LabelSelector, Pod, PodCondition, PodIp, PodMetadata, PodSpec, PodStatus, PodTemplate,
 };
 pub use secret::{ConfigMap, Secret};
 pub use service::{Service, ServicePort, ServiceSpec, ServiceType};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::super::PortName;
 use crate::name::{Labels, Selector};
@@ -76,12 +76,31 @@ pub struct ContainerPort {
     pub protocol: String,
 }
 
-/// A variable of a container's environment. Without a value it comes from somewhere else.
+/// A variable of a container's environment.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EnvVar {
     pub name: String,
     pub value: Option<String>,
+    pub value_from: Option<EnvVarSource>,
+}
+
+/// Where the value of a variable comes from. Of what is no field of the pod, only its presence is
+/// read.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvVarSource {
+    pub field_ref: Option<FieldRef>,
+    pub secret_key_ref: Option<IgnoredAny>,
+    pub config_map_key_ref: Option<IgnoredAny>,
+    pub resource_field_ref: Option<IgnoredAny>,
+}
+
+/// A field of the pod.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FieldRef {
+    pub field_path: String,
 }
 
 /// Pods to be kept running (`apps/v1` `Deployment`).
