@@ -1,8 +1,9 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -17,7 +18,7 @@ use super::{ConfigSource, SourceEvent, SourceSink};
 /// files say once writing has come to rest.
 #[derive(Debug)]
 pub struct DirectorySource {
-    paths: Vec<PathBuf>,
+    places: Vec<Place>,
     /// Files that belong to somebody else.
     except: Vec<String>,
 }
@@ -31,8 +32,19 @@ pub struct DirectoryError {
     error: io::Error,
 }
 
+/// Where files are looked for.
+#[derive(Debug)]
+enum Place {
+    Directory(PathBuf),
+    File(PathBuf),
+}
+
 /// The texts of files by name.
 type Texts = BTreeMap<String, String>;
+
+/// What tells a directory from another of the same name: device, number and birth. None where there
+/// is no directory.
+type Identity = Option<(u64, u64, Option<SystemTime>)>;
 
 impl DirectorySource {
     /// Writing has come to rest when nothing happened for so long.
@@ -43,19 +55,20 @@ impl DirectorySource {
 
     /// Follows directories and files, all of which must be there to begin with.
     pub fn new(paths: Vec<PathBuf>) -> Result<Self, DirectoryError> {
-        for path in &paths {
+        let places = paths.into_iter().map(|path| {
             let checked = if path.is_dir() {
-                fs::read_dir(path).map(drop)
+                fs::read_dir(&path).map(drop)
             } else {
-                fs::metadata(path).map(drop)
+                fs::metadata(&path).map(drop)
             };
-            checked.map_err(|error| DirectoryError {
-                path: path.clone(),
-                error,
-            })?;
-        }
+            match checked {
+                Ok(()) if path.is_dir() => Ok(Place::Directory(path)),
+                Ok(()) => Ok(Place::File(path)),
+                Err(error) => Err(DirectoryError { path, error }),
+            }
+        });
         Ok(Self {
-            paths,
+            places: places.collect::<Result<_, _>>()?,
             except: Vec::new(),
         })
     }
@@ -68,21 +81,25 @@ impl DirectorySource {
 
     /// The files there are now, in order.
     pub fn files(&self) -> Vec<PathBuf> {
+        let each = self.places.iter();
+        each.flat_map(|place| self.files_of(place).unwrap_or_default())
+            .collect()
+    }
+
+    fn files_of(&self, place: &Place) -> io::Result<Vec<PathBuf>> {
+        let directory = match place {
+            Place::File(file) => return Ok(vec![file.clone()]),
+            Place::Directory(directory) => directory,
+        };
         let mut files = Vec::new();
-        for path in &self.paths {
-            if !path.is_dir() {
-                files.push(path.clone());
-                continue;
+        for entry in fs::read_dir(directory)? {
+            let file = entry?.path();
+            if self.counts(&file) {
+                files.push(file);
             }
-            let entries = fs::read_dir(path).into_iter().flatten().flatten();
-            let mut inside: Vec<_> = entries
-                .map(|entry| entry.path())
-                .filter(|file| self.counts(file))
-                .collect();
-            inside.sort();
-            files.extend(inside);
         }
-        files
+        files.sort();
+        Ok(files)
     }
 
     fn counts(&self, file: &Path) -> bool {
@@ -100,10 +117,26 @@ impl DirectorySource {
             && !self.except.iter().any(|except| except == name)
     }
 
-    /// What the files say now. A file that cannot be read keeps what it said before.
+    /// What the files say now. A file that cannot be read keeps what it said before, and so do all
+    /// files of a directory that cannot be: that it is away does not mean that nothing shall be.
     fn read(&self, before: &Texts, troubles: &mut Vec<String>) -> Texts {
         let mut texts = Texts::new();
-        for file in self.files() {
+        let mut files = Vec::new();
+        for place in &self.places {
+            match self.files_of(place) {
+                Ok(found) => files.extend(found),
+                Err(error) => {
+                    let directory = place.watched();
+                    let name = directory.display();
+                    troubles.push(format!("{name}: {error}; what it held stays in force"));
+                    let kept = before
+                        .iter()
+                        .filter(|(name, _)| Path::new(name).parent() == Some(directory));
+                    texts.extend(kept.map(|(name, text)| (name.clone(), text.clone())));
+                }
+            }
+        }
+        for file in files {
             let name = file.display().to_string();
             match fs::read_to_string(&file) {
                 Ok(text) => drop(texts.insert(name, text)),
@@ -126,22 +159,49 @@ impl DirectorySource {
             // One waiting signal is as good as many.
             let _ = wake.try_send(());
         })?;
-        for path in &self.paths {
-            let directory = match path.parent() {
-                Some(parent) if !path.is_dir() && parent.as_os_str().is_empty() => Path::new("."),
-                Some(parent) if !path.is_dir() => parent,
-                _ => path,
-            };
-            watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        for place in &self.places {
+            watcher.watch(place.watched(), RecursiveMode::NonRecursive)?;
         }
         Ok(watcher)
+    }
+
+    /// Which directories would be watched now.
+    fn identities(&self) -> Vec<Identity> {
+        let identity = |place: &Place| {
+            let found = fs::metadata(place.watched()).ok()?;
+            Some((found.dev(), found.ino(), found.created().ok()))
+        };
+        self.places.iter().map(identity).collect()
+    }
+
+    /// Waits until another directory stands where one was watched.
+    async fn replaced(&self, watched: &[Identity]) {
+        loop {
+            sleep(Self::POLL).await;
+            if self.identities() != watched {
+                return;
+            }
+        }
+    }
+}
+
+impl Place {
+    fn watched(&self) -> &Path {
+        match self {
+            Self::Directory(directory) => directory,
+            Self::File(file) => match file.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            },
+        }
     }
 }
 
 impl ConfigSource for DirectorySource {
     async fn run(self, sink: SourceSink) {
         let (wake, mut woken) = mpsc::channel(1);
-        let watcher = self.watch(wake);
+        let mut watched = self.identities();
+        let mut watcher = self.watch(wake.clone());
         let mut known = Texts::new();
         let mut told = Vec::new();
         let mut synced = false;
@@ -167,6 +227,12 @@ impl ConfigSource for DirectorySource {
             tokio::select! {
                 () = sink.closed() => return,
                 () = something_happened(&mut woken, watcher.is_ok()) => {}
+                () = self.replaced(&watched) => {}
+            }
+            let standing = self.identities();
+            if standing != watched {
+                watched = standing;
+                watcher = self.watch(wake.clone());
             }
         }
     }
@@ -260,6 +326,31 @@ mod tests {
         assert_eq!(next(&mut events).await, "b.yaml=renamed");
         fs::remove_file(scratch.0.join("a.yml")).unwrap();
         assert_eq!(next(&mut events).await, "a.yml gone");
+        drop(events);
+        running.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_away_for_a_while_takes_nothing_with_it() {
+        let scratch = Scratch::new("mesh-directory-away");
+        let inside = scratch.0.join("inside");
+        fs::create_dir(&inside).unwrap();
+        scratch.write("inside/a.yaml", "1");
+        let source = DirectorySource::new(vec![inside.clone()]).unwrap();
+        let (sink, mut events) = mpsc::channel(8);
+        let running = tokio::spawn(source.run(sink));
+        for want in ["a.yaml=1", "synced"] {
+            assert_eq!(next(&mut events).await, want);
+        }
+        fs::rename(&inside, scratch.0.join("away")).unwrap();
+        let trouble = next(&mut events).await;
+        assert!(trouble.contains("stays in force"), "{trouble}");
+        fs::create_dir(scratch.0.join("other")).unwrap();
+        scratch.write("other/a.yaml", "2");
+        fs::rename(scratch.0.join("other"), &inside).unwrap();
+        assert_eq!(next(&mut events).await, "a.yaml=2");
+        scratch.write("inside/a.yaml", "3");
+        assert_eq!(next(&mut events).await, "a.yaml=3");
         drop(events);
         running.await.unwrap();
     }
