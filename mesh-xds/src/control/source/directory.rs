@@ -49,7 +49,8 @@ type Identity = Option<(u64, u64, Option<SystemTime>)>;
 impl DirectorySource {
     /// Writing has come to rest when nothing happened for so long.
     const REST: Duration = Duration::from_millis(30);
-    /// Where changes cannot be watched, files are looked at this often.
+    /// Where changes cannot be watched, or something could not be read, files are looked at this
+    /// often.
     const POLL: Duration = Duration::from_secs(1);
     const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -226,7 +227,7 @@ impl ConfigSource for DirectorySource {
             known = texts;
             tokio::select! {
                 () = sink.closed() => return,
-                () = something_happened(&mut woken, watcher.is_ok()) => {}
+                () = something_happened(&mut woken, watcher.is_ok() && told.is_empty()) => {}
                 () = self.replaced(&watched) => {}
             }
             let standing = self.identities();
