@@ -195,7 +195,7 @@ fn settle_host(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         None => first.cloned(),
     };
     let host = match host {
-        Some(host) if host.to_str().is_ok_and(names_a_host) => host,
+        Some(host) if host.to_str().is_ok_and(names_a_host) => without_root_dot(host),
         Some(_) => {
             return Err(Failure::BadRequest {
                 detail: "invalid_authority",
@@ -221,6 +221,24 @@ fn settle_host(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
 /// hold, such as a path, would hide from rules which host is meant.
 fn names_a_host(text: &str) -> bool {
     text.is_empty() || (!text.contains('@') && text.parse::<Authority>().is_ok())
+}
+
+/// `a.example.` is `a.example`, said in full (RFC 3986, section 3.2.2). Rules and instances are to
+/// see one spelling.
+fn without_root_dot(host: HeaderValue) -> HeaderValue {
+    let text = host.to_str().unwrap_or_default();
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (name, Some(port)),
+        _ => (text, None),
+    };
+    let Some(name) = name.strip_suffix('.').filter(|name| !name.is_empty()) else {
+        return host;
+    };
+    let plain = match port {
+        Some(port) => HeaderValue::from_str(&format!("{name}:{port}")),
+        None => HeaderValue::from_str(name),
+    };
+    plain.unwrap_or(host)
 }
 
 /// One way to tell where the body ends, and one cookie header.

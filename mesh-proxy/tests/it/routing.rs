@@ -87,6 +87,8 @@ async fn every_way_to_say_the_host() {
         ),
         ("GET /a/../b HTTP/1.1\r\nHost: reviews", "/b", "reviews"),
         ("GET / HTTP/1.1\r\nHost: [::1]:80", "/", "[::1]:80"),
+        ("GET / HTTP/1.1\r\nHost: a.example.", "/", "a.example"),
+        ("GET / HTTP/1.1\r\nHost: a.example.:80", "/", "a.example:80"),
     ] {
         let before = origin.seen().len();
         let answer = raw(
