@@ -114,10 +114,11 @@ impl Applications {
         Ok(applications)
     }
 
-    /// Waits until every port is answered, on the pod's address or on localhost.
-    pub(super) async fn answering(&self) {
-        for &port in &self.private {
-            while !self.answers(port).await {
+    /// Waits until every port is answered, on the pod's address or on localhost, or a process has
+    /// ended, so that it never will be.
+    pub(super) async fn answering(&mut self) {
+        for port in self.private.clone() {
+            while !self.answers(port).await && self.has_ended().is_none() {
                 sleep(PROBE_INTERVAL).await;
             }
         }

@@ -70,7 +70,7 @@ async fn our_services_run_in_this_process() {
     let (pod, nowhere) = (pod(&one_port), Path::new("/dev/null"));
     let ports = PrivatePorts::find(&pod).unwrap();
     let started = Applications::start(&pod, address, &ports, nowhere).await;
-    let applications = started.ok().unwrap();
+    let mut applications = started.ok().unwrap();
     applications.answering().await;
     applications.stop().await;
     assert!(TcpStream::connect((address, ports.0[&9080])).await.is_err());
@@ -83,7 +83,9 @@ async fn a_process_that_ends_is_noticed() {
     let (address, nowhere) = (Ipv4Addr::LOCALHOST, Path::new("/dev/null"));
     let ports = PrivatePorts::find(&pod).unwrap();
     let started = Applications::start(&pod, address, &ports, nowhere).await;
-    let status = started.ok().unwrap().ended().await.unwrap();
+    let mut applications = started.ok().unwrap();
+    applications.answering().await;
+    let status = applications.ended().await.unwrap();
     assert_eq!(status.code(), Some(3));
 }
 
