@@ -147,6 +147,37 @@ fn problems_of_the_whole() {
         "error: spec.http[0].headers.request.set.x-a: \
          \"a\\r\\nb: c\" cannot be a header's value",
     );
+    for (edit, problem) in [
+        (
+            "set: {x-a: 100%}",
+            "set.x-a: \"100%\" has a % too many; write %% to mean the sign",
+        ),
+        (
+            "set: {x-a: a%NO%}",
+            "set.x-a: %NO% is no operator; write %% to mean the sign",
+        ),
+        (
+            "set: {\":path\": /a}",
+            "set.:path: \":path\" is no header name",
+        ),
+        (
+            "add: {host: a}",
+            "add.host: \"host\" can be set on requests, and nothing else",
+        ),
+        ("remove: [a b]", "remove[0]: \"a b\" is no header name"),
+    ] {
+        check(
+            &format!(
+                "  http: [{{headers: {{request: {{{edit}}}}}, route: [{{destination: {{host: reviews}}}}]}}]"
+            ),
+            &format!("error: spec.http[0].headers.request.{problem}"),
+        );
+    }
+    check(
+        "  http: [{rewrite: {uriRegexRewrite: {match: (a), rewrite: '\\2'}}, route: [{destination: {host: reviews}}]}]",
+        "error: spec.http[0].rewrite.uriRegexRewrite.rewrite: \
+         \\2 refers to a group that match does not have",
+    );
     check(
         "  http: [{rewrite: {uri: /a b}, route: [{destination: {host: reviews}}]}]",
         "error: spec.http[0].rewrite.uri: \"/a b\" cannot stand in a path",

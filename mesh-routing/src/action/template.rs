@@ -262,3 +262,20 @@ fn put(text: &mut String, value: Option<impl Display>) {
         text.push_str(&value.to_string());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mesh_core::dataplane::HEADER_OPERATORS;
+
+    use super::*;
+
+    #[test]
+    fn what_may_be_planned_is_known() {
+        for operator in HEADER_OPERATORS {
+            assert!(
+                Template::compile(&format!("%{operator}%")).is_ok(),
+                "{operator}"
+            );
+        }
+    }
+}

@@ -74,6 +74,13 @@ impl Lower<'_> {
                 }
                 let pattern = Pattern::Regex(regex.pattern.clone());
                 self.findings.pattern(&format!("{at}.match"), pattern);
+                if let Ok(search) = Pattern::compile_search(&regex.pattern)
+                    && let Some(group) = groups_of(&regex.rewrite).max()
+                    && group >= search.captures_len()
+                {
+                    let reason = format!("\\{group} refers to a group that match does not have");
+                    self.findings.error(&format!("{at}.rewrite"), reason);
+                }
                 Some(PathRewrite::Regex {
                     pattern: regex.pattern,
                     substitution: regex.rewrite,
@@ -137,4 +144,15 @@ impl Lower<'_> {
         mirrors.retain(|mirror| mirror.share != PerMillion::default());
         mirrors
     }
+}
+
+/// The groups that a replacement refers to: `\1`, but not `\\1`.
+fn groups_of(replacement: &str) -> impl Iterator<Item = usize> {
+    let mut chars = replacement.chars();
+    std::iter::from_fn(move || {
+        chars.find(|c| *c == '\\')?;
+        Some(chars.next().and_then(|next| next.to_digit(10)))
+    })
+    .flatten()
+    .map(|digit| digit as usize)
 }

@@ -1,6 +1,7 @@
 //! From the written VirtualService to what it means.
 
 mod answer;
+mod edits;
 mod fault;
 mod http;
 mod l4;

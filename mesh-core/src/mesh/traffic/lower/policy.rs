@@ -1,11 +1,9 @@
-//! Retries, CORS and changes to headers.
-
-use std::collections::BTreeMap;
+//! Retries and CORS.
 
 use super::{Lower, each};
 use crate::{
     config::istio::{self, UnmatchedPreflights},
-    mesh::{CorsPolicy, HeaderEdits, RetryPolicy, findings::Findings},
+    mesh::{CorsPolicy, RetryPolicy, findings::Findings},
     name::Pattern,
 };
 
@@ -32,32 +30,6 @@ impl Lower<'_> {
             allow_credentials: written.allow_credentials,
             forward_unmatched_preflights: written.unmatched_preflights
                 != UnmatchedPreflights::Ignore,
-        }
-    }
-
-    pub(super) fn headers(&mut self, field: &str, written: &istio::Headers) -> HeaderEdits {
-        let mut pairs = |field: String, pairs: &BTreeMap<String, String>| -> Vec<_> {
-            for (name, value) in pairs {
-                if !is_header_name(name.strip_prefix(':').unwrap_or(name)) {
-                    let at = format!("{field}.{name}");
-                    self.findings
-                        .error(&at, format!("{name:?} is no header name"));
-                }
-                if !is_header_value(value) {
-                    let at = format!("{field}.{name}");
-                    self.findings
-                        .error(&at, format!("{value:?} cannot be a header's value"));
-                }
-            }
-            pairs.clone().into_iter().collect()
-        };
-        HeaderEdits {
-            request_set: pairs(format!("{field}.request.set"), &written.request.set),
-            request_add: pairs(format!("{field}.request.add"), &written.request.add),
-            request_remove: written.request.remove.clone(),
-            response_set: pairs(format!("{field}.response.set"), &written.response.set),
-            response_add: pairs(format!("{field}.response.add"), &written.response.add),
-            response_remove: written.response.remove.clone(),
         }
     }
 }
@@ -116,9 +88,4 @@ const RETRY_CONDITIONS: [&str; 16] = [
 pub(super) fn is_header_name(name: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !name.is_empty() && name.bytes().all(token)
-}
-
-/// RFC 9110, section 5.5, without what is obsolete there.
-fn is_header_value(value: &str) -> bool {
-    value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'))
 }
