@@ -3,7 +3,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -52,6 +52,8 @@ impl DirectorySource {
     /// Where changes cannot be watched, or something could not be read, files are looked at this
     /// often.
     const POLL: Duration = Duration::from_secs(1);
+    /// A file that is suddenly empty is taken for one that is being written, for so long.
+    const PATIENCE: Duration = Duration::from_secs(1);
     const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
     /// Follows directories and files, all of which must be there to begin with.
@@ -206,9 +208,11 @@ impl ConfigSource for DirectorySource {
         let mut known = Texts::new();
         let mut told = Vec::new();
         let mut synced = false;
+        let mut emptied = Emptied::default();
         loop {
             let mut troubles = Vec::new();
-            let texts = self.read(&known, &mut troubles);
+            let mut texts = self.read(&known, &mut troubles);
+            let is_being_written = emptied.hold(&known, &mut texts);
             let mut events = changes(&known, &texts);
             if troubles != told {
                 let reasons = troubles.iter().cloned();
@@ -229,6 +233,7 @@ impl ConfigSource for DirectorySource {
                 () = sink.closed() => return,
                 () = something_happened(&mut woken, watcher.is_ok() && told.is_empty()) => {}
                 () = self.replaced(&watched) => {}
+                () = sleep(Self::PATIENCE), if is_being_written => {}
             }
             let standing = self.identities();
             if standing != watched {
@@ -236,6 +241,33 @@ impl ConfigSource for DirectorySource {
                 watcher = self.watch(wake.clone());
             }
         }
+    }
+}
+
+/// Files that are suddenly empty, and since when. Whoever saves in place first empties a file and
+/// then writes it; between the two it says nothing, and does not mean that.
+#[derive(Default)]
+struct Emptied(BTreeMap<String, Instant>);
+
+impl Emptied {
+    /// Lets such files say what they said before, for a while. Says whether there are any.
+    fn hold(&mut self, known: &Texts, texts: &mut Texts) -> bool {
+        let is_empty = |text: &String| text.trim().is_empty();
+        let now = Instant::now();
+        self.0
+            .retain(|name, _| texts.get(name).is_some_and(is_empty));
+        let mut is_held = false;
+        for (name, text) in texts.iter_mut().filter(|(_, text)| is_empty(text)) {
+            let Some(before) = known.get(name).filter(|before| !is_empty(before)) else {
+                continue;
+            };
+            let since = *self.0.entry(name.clone()).or_insert(now);
+            if now - since < DirectorySource::PATIENCE {
+                text.clone_from(before);
+                is_held = true;
+            }
+        }
+        is_held
     }
 }
 
@@ -329,6 +361,24 @@ mod tests {
         assert_eq!(next(&mut events).await, "a.yml gone");
         drop(events);
         running.await.unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_says_what_it_said() {
+        let text = |text: &str| Texts::from([("a.yaml".to_owned(), text.to_owned())]);
+        let (known, mut emptied) = (text("1"), Emptied::default());
+        let mut now = text("");
+        assert!(emptied.hold(&known, &mut now));
+        assert_eq!(now, known);
+        let mut written = text("2");
+        assert!(!emptied.hold(&known, &mut written));
+        assert_eq!(written, text("2"));
+        // Who leaves it empty means it.
+        let long_ago = Instant::now() - DirectorySource::PATIENCE;
+        emptied.0.insert("a.yaml".to_owned(), long_ago);
+        let mut now = text("");
+        assert!(!emptied.hold(&known, &mut now));
+        assert_eq!(now, text(""));
     }
 
     #[tokio::test]
