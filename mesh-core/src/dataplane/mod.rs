@@ -39,8 +39,8 @@ pub use listener::{
 pub use node::{Node, NodeKind};
 pub use origin::Origin;
 pub use policy::{
-    Backoff, CorsPolicy, Fault, FaultAbort, FaultDelay, Fraction, HEADER_OPERATORS, HashPolicy,
-    HeaderEdits, HeaderValue, Mirror, RegexRewrite, RetryPolicy,
+    Backoff, CorsPolicy, Fault, FaultAbort, FaultDelay, Fraction, HashPolicy, HeaderEdits,
+    HeaderValue, Mirror, RegexRewrite, RetryPolicy,
 };
 pub use route::{
     ClusterChoice, DirectResponse, Forward, HeaderMatch, PathMatch, PathRewrite, PortRedirect,

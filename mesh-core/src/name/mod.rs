@@ -1,5 +1,6 @@
 //! The names things go by: hosts, ports, labels, localities, resources, and patterns over text.
 
+mod header;
 mod host;
 mod ip_network;
 mod labels;
@@ -8,6 +9,7 @@ mod pattern;
 mod port;
 mod resource;
 
+pub use header::HEADER_OPERATORS;
 pub use host::{Host, HostError};
 pub use ip_network::IpNetwork;
 pub use labels::{Labels, Selector};

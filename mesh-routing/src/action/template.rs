@@ -265,7 +265,7 @@ fn put(text: &mut String, value: Option<impl Display>) {
 
 #[cfg(test)]
 mod tests {
-    use mesh_core::dataplane::HEADER_OPERATORS;
+    use mesh_core::name::HEADER_OPERATORS;
 
     use super::*;
 

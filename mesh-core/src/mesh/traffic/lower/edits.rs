@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Lower, policy::is_header_name};
-use crate::{config::istio, dataplane::HEADER_OPERATORS, mesh::HeaderEdits};
+use crate::{config::istio, mesh::HeaderEdits, name::HEADER_OPERATORS};
 
 impl Lower<'_> {
     pub(super) fn headers(&mut self, field: &str, written: &istio::Headers) -> HeaderEdits {
