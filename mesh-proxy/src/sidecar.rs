@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use mesh_ca::CaClient;
 use mesh_core::{
-    dataplane::{ConfigFeed, Node, SecretValue, Update, Verdict},
+    dataplane::{ConfigFeed, Node, Refusal, ResourceType, SecretValue, Snapshot, Update, Verdict},
     identity::{SpiffeId, TrustDomain},
 };
 use mesh_tls::{
@@ -148,6 +148,7 @@ impl Sidecar {
             trust_domain: options.identity.trust_domain().clone(),
             on_event: options.on_event,
             version: String::new(),
+            refused: None,
         };
         let running = tokio::spawn(proxy.run(feed));
         Ok(Self {
@@ -224,22 +225,42 @@ struct WithRoots {
     trust_domain: TrustDomain,
     on_event: Arc<dyn Fn(SidecarEvent) + Send + Sync>,
     version: String,
+    /// The roots of the last plan, if they are not believed: those in force stay.
+    refused: Option<Refusal>,
+}
+
+impl WithRoots {
+    const ROOTS: &str = "ROOTCA";
+
+    /// Trusts the roots of a plan from now on, if it tells any.
+    fn trust(&self, snapshot: &Snapshot) -> Result<(), String> {
+        let Some(secret) = snapshot.secrets.get(Self::ROOTS) else {
+            return Ok(());
+        };
+        let SecretValue::TrustBundle { roots } = &secret.value else {
+            return Err("is a certificate, not the roots to trust".into());
+        };
+        let bundles = TrustBundles::from_pem(self.trust_domain.clone(), roots.as_bytes())
+            .map_err(|error| error.to_string())?;
+        self.roots.replace_bundles(bundles);
+        Ok(())
+    }
 }
 
 impl ConfigFeed for WithRoots {
     async fn next(&mut self) -> Option<Update> {
         let update = self.inner.next().await?;
         self.version = update.snapshot.version.to_string();
-        if let Some(secret) = update.snapshot.secrets.get("ROOTCA")
-            && let SecretValue::TrustBundle { roots } = &secret.value
-            && let Ok(bundles) = TrustBundles::from_pem(self.trust_domain.clone(), roots.as_bytes())
-        {
-            self.roots.replace_bundles(bundles);
-        }
+        self.refused = self.trust(&update.snapshot).err().map(|reason| Refusal {
+            resource_type: ResourceType::Secret,
+            name: Self::ROOTS.into(),
+            reason,
+        });
         Some(update)
     }
 
-    async fn reply(&mut self, verdict: Verdict) {
+    async fn reply(&mut self, mut verdict: Verdict) {
+        verdict.refusals.extend(self.refused.take());
         (self.on_event)(SidecarEvent::Applied {
             version: self.version.clone(),
             verdict: verdict.clone(),

@@ -15,6 +15,7 @@ mod peer;
 mod reader;
 mod schedule;
 mod settings;
+mod signatures;
 pub mod sniff;
 mod source;
 pub mod svid;

@@ -167,8 +167,7 @@ impl Attempts<'_> {
             RetryVerdict::After(_) => None,
             RetryVerdict::Stop => {
                 let used_up = record.attempts > 1 && record.attempts > policy.num_retries();
-                if used_up && matches!(policy.judge(&outcome, 1, self.seed), RetryVerdict::After(_))
-                {
+                if used_up && policy.wants(&outcome) {
                     record.flags.insert(ResponseFlags::RETRY_LIMIT);
                 }
                 None

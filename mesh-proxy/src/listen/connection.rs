@@ -176,8 +176,8 @@ where
     let http = match &chosen.chain.terminal {
         LiveTerminal::Tcp(tcp) => {
             let mut told = TcpRecord::begin(Rc::new(chosen.record));
-            let (worker, planned) = (Rc::clone(&chosen.worker), Arc::clone(&tcp.shared));
-            tcp::serve(io, worker, chosen.view, planned, &mut told).await;
+            let worker = Rc::clone(&chosen.worker);
+            tcp::serve(io, worker, chosen.view, tcp, &mut told).await;
             return chosen.worker.tell_closed(told, &tcp.access_log);
         }
         LiveTerminal::Http(http) => http,

@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 use mesh_core::dataplane::{
     AccessLog, FilterChain, HttpConnectionManager, HttpFilter, NetworkFilter, RouteSource,
-    Snapshot, TcpProxy, Terminal,
+    Snapshot, Terminal,
 };
-use mesh_routing::{Authorizer, Router};
+use mesh_routing::{Authorizer, Router, action::Split};
 use mesh_tls::Acceptor;
 
 use super::{LiveConfig, security::SecurityCompiler};
@@ -58,7 +58,9 @@ pub(crate) enum HttpFilterInForce {
 /// A chain that passes bytes on.
 #[derive(Debug, Clone)]
 pub(crate) struct TcpChain {
-    pub(crate) shared: Arc<TcpProxy>,
+    /// Which cluster a connection goes to.
+    pub(crate) split: Arc<Split>,
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) access_log: Arc<[CompiledAccessLog]>,
 }
 
@@ -85,16 +87,20 @@ impl LiveChain {
         let network_access = planned
             .filters
             .iter()
-            .filter_map(|filter| match filter {
-                NetworkFilter::Rbac(rbac) => Some(Authorizer::compile(rbac)),
-                _ => None,
+            .map(|filter| match filter {
+                NetworkFilter::Rbac(rbac) => {
+                    Authorizer::compile(rbac).map_err(|error| format!("filters: {error}"))
+                }
+                other => Err(format!("filters: {other:?} is not supported")),
             })
-            .collect::<Result<_, _>>()
-            .map_err(|error| format!("filters: {error}"))?;
+            .collect::<Result<_, _>>()?;
         let terminal = match &planned.terminal {
             Terminal::Http(http) => LiveTerminal::Http(HttpChain::compile(http, inputs)?),
             Terminal::Tcp(tcp) => LiveTerminal::Tcp(TcpChain {
-                shared: Arc::new(tcp.clone()),
+                split: Split::for_connections(&tcp.clusters)
+                    .map_err(|error| error.to_string())?
+                    .into(),
+                idle_timeout: tcp.idle_timeout,
                 access_log: compile_logs(&tcp.access_log, inputs.sinks)?.into(),
             }),
         };

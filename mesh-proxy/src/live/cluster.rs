@@ -189,19 +189,15 @@ impl Security {
             && before.metadata.istio_alpn == planned.metadata.istio_alpn
     }
 
+    /// What is offered: Istio's names between sidecars, else what the plan says, else HTTP/2 where
+    /// instances speak nothing else.
     fn alpn(planned: &Cluster, tls: &ClientTls) -> Vec<String> {
-        let offered: &[&str] = match (planned.metadata.istio_alpn, planned.protocol) {
-            (false, _) => return Self::without_alpn(planned, tls),
+        let names: &[&str] = match (planned.metadata.istio_alpn, planned.protocol) {
             (true, UpstreamProtocol::Http2) => &Self::ISTIO_HTTP2,
             (true, _) => &Self::ISTIO_HTTP1,
+            (false, UpstreamProtocol::Http2) if tls.alpn.is_empty() => &["h2"],
+            (false, _) => return tls.alpn.clone(),
         };
-        offered.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    fn without_alpn(planned: &Cluster, tls: &ClientTls) -> Vec<String> {
-        match (tls.alpn.is_empty(), planned.protocol) {
-            (true, UpstreamProtocol::Http2) => vec!["h2".into()],
-            _ => tls.alpn.clone(),
-        }
+        names.iter().map(|&name| name.to_owned()).collect()
     }
 }

@@ -8,7 +8,9 @@ mod security;
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 pub(crate) use apply::Compiler;
-pub(crate) use chain::{HttpChain, HttpFilterInForce, HttpShared, LiveChain, LiveTerminal};
+pub(crate) use chain::{
+    HttpChain, HttpFilterInForce, HttpShared, LiveChain, LiveTerminal, TcpChain,
+};
 pub(crate) use cluster::{Instances, LiveCluster};
 use mesh_core::dataplane::{Listener, Name, Refusal, ResourceType, RouteTable, Snapshot};
 use mesh_routing::{ChainRef, ChainSelector, ConnectionFacts, Router};

@@ -1,12 +1,13 @@
-use std::{rc::Rc, sync::Arc};
+use std::rc::Rc;
 
-use mesh_core::dataplane::{EndpointAddress, TcpProxy, WeightedCluster};
-use mesh_routing::{Dice, resilience::Outcome};
+use mesh_core::dataplane::EndpointAddress;
+use mesh_routing::{Dice, action::Split, resilience::Outcome};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::relay::{Relayed, relay};
 use crate::{
     http::Failure,
+    live::TcpChain,
     telemetry::{TcpRecord, UpstreamRecord},
     upstream::{Choice, OpenConnection, Opened, Picked, Target, Upstream},
     worker::{View, Worker},
@@ -17,19 +18,19 @@ pub(crate) async fn serve<IO>(
     io: IO,
     worker: Rc<Worker>,
     view: Rc<View>,
-    planned: Arc<TcpProxy>,
+    chain: &TcpChain,
     record: &mut TcpRecord,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let reached = match reach(&worker, &view, &planned, record).await {
+    let reached = match reach(&worker, &view, &chain.split, record).await {
         Ok(reached) => reached,
         Err(failure) => return record.failed(&failure),
     };
     worker.tell_opened(record);
     let relayed = Relayed::default();
     // However it ends, both sides have been told by the end of their streams.
-    let _ = relay(io, reached.opened.stream, planned.idle_timeout, &relayed).await;
+    let _ = relay(io, reached.opened.stream, chain.idle_timeout, &relayed).await;
     record.bytes_received = relayed.received.get();
     record.bytes_sent = relayed.sent.get();
 }
@@ -44,14 +45,14 @@ struct Reached {
 async fn reach(
     worker: &Worker,
     view: &View,
-    planned: &TcpProxy,
+    split: &Split,
     record: &mut TcpRecord,
 ) -> Result<Reached, Failure> {
-    let mut dice = Dice::new(worker.draw());
-    let cluster = choose(&planned.clusters, &mut dice).ok_or(Failure::NoRoute)?;
-    record.upstream = Some(UpstreamRecord::unknown(&cluster.name));
+    let seed = worker.draw();
+    let cluster = split.choose(None, seed).ok_or(Failure::NoRoute)?.cluster;
+    record.upstream = Some(UpstreamRecord::unknown(cluster));
     let upstream = view
-        .upstream(&cluster.name)
+        .upstream(cluster)
         .ok_or(Failure::NoCluster { status: 503 })?;
     record.upstream = Some(UpstreamRecord::of(upstream));
     let choice = Choice {
@@ -59,7 +60,7 @@ async fn reach(
         avoid: &[],
         named: Some(EndpointAddress::Socket(record.connection.local)),
     };
-    let picked = upstream.pick(&choice, &mut dice)?;
+    let picked = upstream.pick(&choice, &mut Dice::new(seed))?;
     if let Some(told) = &mut record.upstream {
         told.reached(&picked.host);
     }
@@ -102,21 +103,4 @@ async fn open(worker: &Worker, upstream: &Upstream, picked: &Picked) -> Result<O
         requested_host: None,
     };
     worker.settings.dialer.open(target).await
-}
-
-fn choose<'a>(clusters: &'a [WeightedCluster], dice: &mut Dice) -> Option<&'a WeightedCluster> {
-    let total: u64 = clusters
-        .iter()
-        .map(|cluster| u64::from(cluster.weight))
-        .sum();
-    let mut left = dice.below(total);
-    if let [only] = clusters {
-        return Some(only);
-    }
-    clusters.iter().find(|cluster| {
-        let weight = u64::from(cluster.weight);
-        let hit = left < weight;
-        left = left.saturating_sub(weight);
-        hit
-    })
 }

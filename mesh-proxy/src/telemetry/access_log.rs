@@ -13,7 +13,8 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct CompiledAccessLog {
     lines: Lines,
-    filter: Option<AccessLogFilter>,
+    /// Only records with one of these response flags.
+    flags: Option<Vec<String>>,
     writer: LogWriter,
 }
 
@@ -45,9 +46,14 @@ impl CompiledAccessLog {
                     .collect::<Result<_, FormatError>>()?,
             ),
         };
+        let flags = match &planned.filter {
+            None => None,
+            Some(AccessLogFilter::ResponseFlags(names)) => Some(names.clone()),
+            Some(other) => return Err(FormatError::Filter(format!("{other:?}"))),
+        };
         Ok(Self {
             lines,
-            filter: planned.filter.clone(),
+            flags,
             writer,
         })
     }
@@ -71,11 +77,9 @@ impl CompiledAccessLog {
 
     /// Whether a record is to be logged.
     pub(crate) fn wants(&self, told: Told<'_>) -> bool {
-        match &self.filter {
-            None => true,
-            Some(AccessLogFilter::ResponseFlags(names)) => told.flags().matches(names),
-            Some(_) => true,
-        }
+        self.flags
+            .as_ref()
+            .is_none_or(|names| told.flags().matches(names))
     }
 
     fn write(&self, told: Told<'_>, out: &mut String) {

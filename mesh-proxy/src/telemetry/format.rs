@@ -58,6 +58,9 @@ pub(crate) enum FormatError {
     /// An operator this proxy does not know.
     #[error("the operator %{0}% is not supported")]
     Unknown(String),
+    /// A choice of records this proxy does not know.
+    #[error("the filter {0} is not supported")]
+    Filter(String),
 }
 
 impl Format {

@@ -26,17 +26,12 @@ pub(super) fn http_filter(value: &RbacFilter) -> http_rbac::Rbac {
 }
 
 pub(super) fn read_http_filter(r: &mut Reader, mut wire: http_rbac::Rbac) -> RbacFilter {
-    let read = RbacFilter {
-        rules: wire
-            .rules
-            .take()
-            .map(|wire| r.within("rules", |r| read_rules(r, wire))),
-        shadow_rules: wire
-            .shadow_rules
-            .take()
-            .map(|wire| r.within("shadow_rules", |r| read_rules(r, wire))),
-        shadow_stat_prefix: take(&mut wire.shadow_rules_stat_prefix),
-    };
+    let read = read_filter(
+        r,
+        wire.rules.take(),
+        wire.shadow_rules.take(),
+        take(&mut wire.shadow_rules_stat_prefix),
+    );
     r.finish(
         wire,
         Unread::RefusedExcept(&[
@@ -60,23 +55,34 @@ pub(super) fn network_filter(value: &RbacFilter) -> network_rbac::Rbac {
 }
 
 pub(super) fn read_network_filter(r: &mut Reader, mut wire: network_rbac::Rbac) -> RbacFilter {
-    let read = RbacFilter {
-        rules: wire
-            .rules
-            .take()
-            .map(|wire| r.within("rules", |r| read_rules(r, wire))),
-        shadow_rules: wire
-            .shadow_rules
-            .take()
-            .map(|wire| r.within("shadow_rules", |r| read_rules(r, wire))),
-        shadow_stat_prefix: take(&mut wire.shadow_rules_stat_prefix),
-    };
+    let read = read_filter(
+        r,
+        wire.rules.take(),
+        wire.shadow_rules.take(),
+        take(&mut wire.shadow_rules_stat_prefix),
+    );
     wire.stat_prefix.clear();
     r.finish(
         wire,
         Unread::RefusedExcept(&["shadow_matcher", "delay_deny"]),
     );
     read
+}
+
+/// What the filter for requests and the one for connections have in common.
+fn read_filter(
+    r: &mut Reader,
+    rules: Option<rbac::Rbac>,
+    shadow_rules: Option<rbac::Rbac>,
+    shadow_stat_prefix: String,
+) -> RbacFilter {
+    let mut read =
+        |field, wire: Option<rbac::Rbac>| wire.map(|wire| r.within(field, |r| read_rules(r, wire)));
+    RbacFilter {
+        rules: read("rules", rules),
+        shadow_rules: read("shadow_rules", shadow_rules),
+        shadow_stat_prefix,
+    }
 }
 
 fn rules(value: &AccessRules) -> rbac::Rbac {
