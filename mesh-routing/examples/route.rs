@@ -91,6 +91,6 @@ fn rule(name: &str, matches: RouteMatch, versions: &[(&str, u32)]) -> Route {
         fault: None,
         cors: None,
         operation: None,
-        origin: Some(Origin(written)),
+        origin: Some(Origin::of(written)),
     }
 }

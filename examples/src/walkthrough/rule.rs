@@ -236,9 +236,9 @@ fn title(rule: &Route, before: &[Route]) -> String {
         .iter()
         .filter(|earlier| earlier.origin.as_ref() == Some(origin))
         .count();
-    let name = match &*origin.0.namespace {
-        "default" => origin.0.name.to_string(),
-        namespace => format!("{namespace}/{}", origin.0.name),
+    let name = match &*origin.resource.namespace {
+        "default" => origin.resource.name.to_string(),
+        namespace => format!("{namespace}/{}", origin.resource.name),
     };
     let mut title = format!("{name}[{index}]");
     for condition in conditions(&rule.matches) {

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
@@ -7,20 +7,43 @@ use crate::name::ResourceRef;
 /// The written resource a planned rule came from, so that logs, metrics and refusals name what the
 /// user wrote.
 ///
-/// Travels as Istio's `filter_metadata.istio.config`, a path like
-/// `/apis/networking.istio.io/v1/namespaces/default/virtual-service/reviews`.
+/// The resource travels as Istio's `filter_metadata.istio.config`, a path like
+/// `/apis/networking.istio.io/v1/namespaces/default/virtual-service/reviews`; the field beside it.
+/// File and line are looked up in what is written, so that moving a rule changes no plan.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Origin(pub ResourceRef);
+pub struct Origin {
+    /// The resource.
+    pub resource: ResourceRef,
+    /// The field of it, such as `spec.http[2]`, where that is known.
+    pub field: Option<Arc<str>>,
+}
 
 impl Origin {
-    /// The path form.
+    /// A resource as a whole.
+    pub fn of(resource: ResourceRef) -> Self {
+        Self {
+            resource,
+            field: None,
+        }
+    }
+
+    /// The same resource, at this field.
+    #[must_use]
+    pub fn at(self, field: impl Into<Arc<str>>) -> Self {
+        Self {
+            field: Some(field.into()),
+            ..self
+        }
+    }
+
+    /// The path form, which says nothing of the field.
     pub fn path(&self) -> String {
         let ResourceRef {
             group,
             kind,
             namespace,
             name,
-        } = &self.0;
+        } = &self.resource;
         format!(
             "/apis/{group}/v1/namespaces/{namespace}/{}/{name}",
             kebab(kind)
@@ -33,19 +56,23 @@ impl Origin {
         let (group, _version, namespaces) = (parts.next()?, parts.next()?, parts.next()?);
         let (namespace, kind, name) = (parts.next()?, parts.next()?, parts.next()?);
         (namespaces == "namespaces" && parts.next().is_none())
-            .then(|| Self(ResourceRef::new(group, &camel(kind), namespace, name)))
+            .then(|| Self::of(ResourceRef::new(group, &camel(kind), namespace, name)))
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        fmt::Display::fmt(&self.resource, f)
     }
 }
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        fmt::Display::fmt(&self.resource, f)?;
+        match &self.field {
+            Some(field) => write!(f, " {field}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -81,7 +108,7 @@ mod tests {
 
     #[test]
     fn paths_round_trip() {
-        let origin = Origin(ResourceRef::new(
+        let origin = Origin::of(ResourceRef::new(
             "networking.istio.io",
             "VirtualService",
             "default",

@@ -81,7 +81,7 @@ fn rules<'a>(
     for policy in policies {
         any = true;
         for (index, rule) in policy.rules.iter().enumerate() {
-            let origin = Origin(policy.reference.clone());
+            let origin = Origin::of(policy.reference.clone()).at(format!("spec.rules[{index}]"));
             if let Some(judged) = conditions::policy(court, rule, origin) {
                 found.insert(policy_id(policy, index), judged);
             }

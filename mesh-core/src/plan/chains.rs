@@ -116,7 +116,7 @@ pub(super) fn proxy_by(
         .collect();
     let stat_prefix = match &clusters[..] {
         [only] => only.name.clone(),
-        _ => format!("{}.{}", origin.0.name, origin.0.namespace).into(),
+        _ => format!("{}.{}", origin.resource.name, origin.resource.namespace).into(),
     };
     TcpProxy {
         clusters,

@@ -160,7 +160,7 @@ impl Destination<'_> {
         cluster.metadata = ClusterMetadata {
             services: vec![service_ref(self.service)],
             subset: self.subset.into(),
-            origin: self.rule.map(|rule| Origin(rule.reference.clone())),
+            origin: self.rule.map(|rule| Origin::of(rule.reference.clone())),
             istio_alpn: !matches!(policy.tls, Some(mesh::ClientTls::Own { .. })),
         };
         self.provide_secrets(view, snapshot, &cluster, problems);

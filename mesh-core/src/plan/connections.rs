@@ -81,7 +81,7 @@ fn own_match(service: &Service, port: &ServicePort, address: Option<IpAddr>) -> 
 }
 
 fn by_server_name(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<FilterChain> {
-    let origin = Origin(rules.reference.clone());
+    let origin = Origin::of(rules.reference.clone());
     let each = rules.tls.iter().flat_map(|rule| {
         let fitting = rule.matches.iter();
         let fitting = fitting.filter(|found| applies(view, &found.connection, port));
@@ -94,14 +94,15 @@ fn by_server_name(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<Filte
             transport: Some(TransportProtocol::Tls),
             ..ChainMatch::default()
         };
-        let proxy = chains::proxy_by(view, &rule.destinations, port, origin.clone());
+        let origin = origin.clone().at(&*rule.field);
+        let proxy = chains::proxy_by(view, &rule.destinations, port, origin);
         chains::tcp("", matches, proxy)
     })
     .collect()
 }
 
 fn by_address(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<FilterChain> {
-    let origin = Origin(rules.reference.clone());
+    let origin = Origin::of(rules.reference.clone());
     let mut found: Vec<FilterChain> = Vec::new();
     for rule in &rules.tcp {
         let networks: Vec<Vec<IpNetwork>> = match &rule.matches[..] {
@@ -117,7 +118,8 @@ fn by_address(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<FilterCha
                 destination_networks,
                 ..ChainMatch::default()
             };
-            let proxy = chains::proxy_by(view, &rule.destinations, port, origin.clone());
+            let origin = origin.clone().at(&*rule.field);
+            let proxy = chains::proxy_by(view, &rule.destinations, port, origin);
             found.push(chains::tcp("", matches, proxy));
             if everything {
                 return found;

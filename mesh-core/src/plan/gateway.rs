@@ -182,7 +182,7 @@ impl Door<'_> {
             rule.matches.is_empty() || matches.any(|found| applies(open, found))
         });
         let chain = fitting.map(|(rules, rule)| {
-            let origin = Origin(rules.reference.clone());
+            let origin = Origin::of(rules.reference.clone()).at(&*rule.field);
             let proxy = chains::proxy_by(self.view, &rule.destinations, port, origin);
             let chain = chains::tcp("", ChainMatch::default(), proxy);
             chains::after(self.access.connections.clone(), chain)
@@ -212,7 +212,7 @@ impl Door<'_> {
                     if matches.server_names.is_empty() {
                         continue;
                     }
-                    let origin = Origin(rules.reference.clone());
+                    let origin = Origin::of(rules.reference.clone()).at(&*rule.field);
                     let proxy = chains::proxy_by(self.view, &rule.destinations, port, origin);
                     let chain = chains::tcp("", matches, proxy);
                     chains.push(chains::after(self.access.connections.clone(), chain));

@@ -85,7 +85,7 @@ pub(super) fn https_name(open: Open<'_>, port: u16) -> Name {
 
 fn is_of(route: &Route, rules: &crate::mesh::TrafficRules) -> bool {
     let origin = route.origin.as_ref();
-    origin.is_some_and(|origin| origin.0 == rules.reference)
+    origin.is_some_and(|origin| origin.resource == rules.reference)
 }
 
 /// Of several routes for every request, only the first can be reached.

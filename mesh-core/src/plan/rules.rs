@@ -102,7 +102,7 @@ impl Translation<'_> {
             headers,
             fault: rule.fault.as_ref().map(fault),
             cors: rule.cors.as_ref().map(cors),
-            origin: Some(Origin(self.rules.reference.clone())),
+            origin: Some(Origin::of(self.rules.reference.clone()).at(&*rule.field)),
         }
     }
 

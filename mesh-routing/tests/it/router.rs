@@ -236,7 +236,7 @@ fn refused(edit: impl FnOnce(&mut RouteTable), want: &str) {
         "default",
         "reviews",
     );
-    route.origin = Some(Origin(rule));
+    route.origin = Some(Origin::of(rule));
     let mut table = RouteTable {
         virtual_hosts: vec![VirtualHost {
             domains: vec!["a".into()],

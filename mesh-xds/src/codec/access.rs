@@ -148,13 +148,18 @@ fn read_policy(r: &mut Reader, mut wire: rbac::Policy, origin: Option<Origin>) -
 /// Envoy's RBAC has no metadata, so this is how a rule's origin travels.
 fn origin_of(id: &str) -> Option<Origin> {
     let (namespace, rest) = id.strip_prefix("ns[")?.split_once("]-policy[")?;
-    let (name, _) = rest.split_once("]-rule[")?;
-    Some(Origin(ResourceRef::new(
+    let (name, rule) = rest.split_once("]-rule[")?;
+    let origin = Origin::of(ResourceRef::new(
         "security.istio.io",
         "AuthorizationPolicy",
         namespace,
         name,
-    )))
+    ));
+    let index = rule.strip_suffix(']')?.parse::<u32>();
+    Some(match index {
+        Ok(index) => origin.at(format!("spec.rules[{index}]")),
+        Err(_) => origin,
+    })
 }
 
 fn permission(value: &Permission) -> rbac::Permission {

@@ -13,6 +13,8 @@ pub(super) const ISTIO: &str = "istio";
 pub(super) const TLS_LABELS: &str = "envoy.transport_socket_match";
 /// What Envoy's own fields cannot say.
 pub(super) const MESH: &str = "mesh";
+/// The field of the resource that a rule came from.
+const ORIGIN_FIELD: &str = "origin_field";
 
 /// Metadata under construction; encodes to nothing while empty.
 #[derive(Debug, Default)]
@@ -34,6 +36,9 @@ impl MetadataWriter {
     pub(super) fn put_origin(&mut self, origin: Option<&Origin>) {
         if let Some(origin) = origin {
             self.put(ISTIO, "config", text(origin.path()));
+            if let Some(field) = &origin.field {
+                self.put(MESH, ORIGIN_FIELD, text(&**field));
+            }
         }
     }
 
@@ -67,7 +72,12 @@ impl MetadataReader {
     }
 
     pub(super) fn take_origin(&mut self) -> Option<Origin> {
-        Origin::from_path(&self.take_text(ISTIO, "config")?)
+        let field = self.take_text(MESH, ORIGIN_FIELD);
+        let origin = Origin::from_path(&self.take_text(ISTIO, "config")?)?;
+        Some(match field {
+            Some(field) => origin.at(field),
+            None => origin,
+        })
     }
 
     pub(super) fn finish(self, r: &mut Reader) {

@@ -659,12 +659,13 @@ fn access_rules() -> impl Strategy<Value = AccessRules> {
     ]);
     let policy = (word(), vec(permission(), 1..3), vec(principal(), 1..3)).prop_map(
         |(name, permissions, principals)| {
-            let origin = Origin(ResourceRef::new(
+            let origin = Origin::of(ResourceRef::new(
                 "security.istio.io",
                 "AuthorizationPolicy",
                 "ns",
                 &name,
-            ));
+            ))
+            .at("spec.rules[0]");
             let policy = AccessPolicy {
                 permissions,
                 principals,
@@ -941,13 +942,17 @@ fn access_log() -> impl Strategy<Value = AccessLog> {
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
-    (word(), word()).prop_map(|(namespace, name)| {
-        Origin(ResourceRef::new(
+    (word(), word(), of(0..3_u8)).prop_map(|(namespace, name, rule)| {
+        let origin = Origin::of(ResourceRef::new(
             "networking.istio.io",
             "VirtualService",
             &namespace,
             &name,
-        ))
+        ));
+        match rule {
+            Some(rule) => origin.at(format!("spec.http[{rule}]")),
+            None => origin,
+        }
     })
 }
 
