@@ -17,7 +17,24 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EndpointIndex {
     workloads: Vec<Arc<Workload>>,
-    services: BTreeMap<(Arc<str>, Host), Arc<ServiceEndpoints>>,
+    namespaces: BTreeMap<Arc<str>, Arc<Instances>>,
+}
+
+/// The instances of one namespace: no service has instances in another.
+#[derive(Debug, Default, PartialEq)]
+struct Instances {
+    told: Told,
+    workloads: Vec<Arc<Workload>>,
+    by_name: HashMap<Arc<str>, Arc<Workload>>,
+    services: HashMap<Host, Arc<ServiceEndpoints>>,
+}
+
+/// Everything that instances of a namespace are found from: as long as it stays, so do they.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    defaults: Arc<MeshDefaults>,
+    resources: Vec<Arc<Resource>>,
+    services: Vec<Arc<Service>>,
 }
 
 /// The instances of one service, by its ports.
@@ -47,39 +64,54 @@ impl EndpointIndex {
         defaults: &MeshDefaults,
         before: &Self,
     ) -> Self {
-        let finder = Finder::new(set, defaults);
-        let found = services.iter().map(|service| {
-            let key = (service.namespace.clone(), service.host.clone());
-            let endpoints = finder.endpoints(service);
-            // An equal value is kept, so that whoever holds it can tell that nothing changed.
-            let endpoints = match before.services.get(&key) {
-                Some(old) if **old == endpoints => old.clone(),
-                _ => Arc::new(endpoints),
+        let mut told: BTreeMap<Arc<str>, Told> = BTreeMap::new();
+        for resource in set.iter().filter(|resource| tells_instances(resource)) {
+            let namespace = resource.reference.namespace.clone();
+            let told = told.entry(namespace).or_default();
+            told.resources.push(resource.clone());
+        }
+        for service in services {
+            let told = told.entry(service.namespace.clone()).or_default();
+            told.services.push(service.clone());
+        }
+        let known = before.namespaces.values().next();
+        let defaults = match known.map(|known| &known.told.defaults) {
+            Some(known) if **known == *defaults => known.clone(),
+            _ => Arc::new(defaults.clone()),
+        };
+        let namespaces = told.into_iter().map(|(namespace, told)| {
+            let told = Told {
+                defaults: defaults.clone(),
+                ..told
             };
-            (key, endpoints)
+            let instances = match before.namespaces.get(&namespace) {
+                Some(old) if old.told.is_same(&told) => old.clone(),
+                old => Arc::new(Instances::find(told, old.map(|old| &**old))),
+            };
+            (namespace, instances)
         });
+        let namespaces: BTreeMap<_, _> = namespaces.collect();
+        let all = namespaces.values().flat_map(|found| &found.workloads);
         Self {
-            services: found.collect(),
-            workloads: finder.workloads,
+            workloads: all.cloned().collect(),
+            namespaces,
         }
     }
 
-    /// Every workload, pods and WorkloadEntries, by name.
+    /// Every workload, pods and WorkloadEntries, by namespace and name.
     pub fn workloads(&self) -> &[Arc<Workload>] {
         &self.workloads
     }
 
     /// The workload of this name.
     pub fn workload(&self, namespace: &str, name: &str) -> Option<&Arc<Workload>> {
-        self.workloads
-            .iter()
-            .find(|workload| *workload.namespace == *namespace && *workload.name == *name)
+        self.namespaces.get(namespace)?.by_name.get(name)
     }
 
     /// The instances of a service. The same `Arc` as before as long as nothing changed.
     pub fn service(&self, service: &Service) -> Option<&Arc<ServiceEndpoints>> {
-        self.services
-            .get(&(service.namespace.clone(), service.host.clone()))
+        let instances = self.namespaces.get(&service.namespace)?;
+        instances.services.get(&service.host)
     }
 
     /// The instances of a port of a service.
@@ -117,9 +149,59 @@ impl ServiceEndpoints {
     }
 }
 
-/// What runs, sorted for the search.
+impl Told {
+    fn is_same(&self, other: &Self) -> bool {
+        self.defaults == other.defaults
+            && same_places(&self.resources, &other.resources)
+            && same_places(&self.services, &other.services)
+    }
+}
+
+/// Whether two lists hold the same values, not only equal ones.
+pub(super) fn same_places<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+impl Instances {
+    fn find(told: Told, before: Option<&Self>) -> Self {
+        let finder = Finder::new(&told.resources, &told.defaults);
+        let mut services = HashMap::with_capacity(told.services.len());
+        for service in &told.services {
+            let endpoints = finder.endpoints(service);
+            // An equal value is kept, so that whoever holds it can tell that nothing changed.
+            let known = before.and_then(|before| before.services.get(&service.host));
+            let endpoints = match known {
+                Some(old) if **old == endpoints => old.clone(),
+                _ => Arc::new(endpoints),
+            };
+            services.insert(service.host.clone(), endpoints);
+        }
+        let workloads = finder.workloads;
+        let mut by_name = HashMap::with_capacity(workloads.len());
+        for workload in &workloads {
+            let name = workload.name.clone();
+            by_name.entry(name).or_insert_with(|| workload.clone());
+        }
+        Self {
+            told,
+            workloads,
+            by_name,
+            services,
+        }
+    }
+}
+
+/// Whether a resource tells of instances.
+fn tells_instances(resource: &Resource) -> bool {
+    matches!(
+        resource.spec,
+        Spec::Pod(_) | Spec::WorkloadEntry(_) | Spec::EndpointSlice(_) | Spec::ServiceEntry(_)
+    )
+}
+
+/// What runs in a namespace, sorted for the search.
 struct Finder<'a> {
-    set: &'a ConfigSet,
+    resources: &'a [Arc<Resource>],
     defaults: &'a MeshDefaults,
     workloads: Vec<Arc<Workload>>,
     by_address: HashMap<(Arc<str>, WorkloadAddress), Arc<Workload>>,
@@ -132,16 +214,16 @@ struct Finder<'a> {
 type Slice<'a> = (&'a Resource, &'a EndpointSlice);
 
 impl<'a> Finder<'a> {
-    fn new(set: &'a ConfigSet, defaults: &'a MeshDefaults) -> Self {
+    fn new(resources: &'a [Arc<Resource>], defaults: &'a MeshDefaults) -> Self {
         let mut finder = Self {
-            set,
+            resources,
             defaults,
             workloads: Vec::new(),
             by_address: HashMap::new(),
             by_label: HashMap::new(),
             slices: BTreeMap::new(),
         };
-        for resource in set.iter() {
+        for resource in resources {
             let workload = match &resource.spec {
                 Spec::Pod(pod) => Workload::of_pod(resource, pod, defaults),
                 Spec::WorkloadEntry(entry) => Workload::of_entry(resource, entry, defaults),
@@ -262,7 +344,10 @@ impl<'a> Finder<'a> {
 
     /// Instances that are written into a ServiceEntry, or its host itself where DNS resolves it.
     fn written(&self, service: &Service) -> ServiceEndpoints {
-        let Some(resource) = self.set.resource(&service.reference) else {
+        // They come in the set's order, which is that of their names.
+        let reference = |resource: &Arc<Resource>| resource.reference.cmp(&service.reference);
+        let place = self.resources.binary_search_by(reference);
+        let Ok(resource) = place.map(|place| &self.resources[place]) else {
             return ServiceEndpoints::default();
         };
         let Spec::ServiceEntry(entry) = &resource.spec else {

@@ -1,5 +1,7 @@
 //! What each resource means by itself.
 
+use std::{collections::HashMap, sync::Arc};
+
 use super::{
     AccessPolicy, DestinationPolicy, Gateway, MeshDefaults, Service, TrafficRules, access,
     destination, gateway, mtls, mtls::MtlsPolicy, scope, scope::SidecarScope, service, traffic,
@@ -7,15 +9,67 @@ use super::{
 use crate::config::{Parsed, Problem, Resource, Spec, parse};
 
 /// What a resource means by itself, before it meets others.
-#[expect(clippy::large_enum_variant, reason = "lives for one step of a loop")]
+#[derive(Debug, Clone)]
 pub(super) enum Meaning {
     Services(Vec<Service>),
-    Traffic(TrafficRules),
-    Destination(DestinationPolicy),
-    Gateway(Gateway),
-    Mtls(MtlsPolicy),
-    Access(AccessPolicy),
-    Scope(SidecarScope),
+    Traffic(Arc<TrafficRules>),
+    Destination(Arc<DestinationPolicy>),
+    Gateway(Arc<Gateway>),
+    Mtls(Arc<MtlsPolicy>),
+    Access(Arc<AccessPolicy>),
+    Scope(Arc<SidecarScope>),
+}
+
+/// What each resource meant under certain defaults: as long as both stay, nobody works it out
+/// again.
+#[derive(Debug, Default)]
+pub(super) struct Meanings {
+    defaults: MeshDefaults,
+    /// By the address of the resource, which is not used again as long as it is kept here.
+    known: HashMap<usize, Known>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    resource: Arc<Resource>,
+    meaning: Option<Meaning>,
+    problems: Vec<Problem>,
+}
+
+impl Meanings {
+    /// For a version with these defaults.
+    pub(super) fn under(defaults: &MeshDefaults) -> Self {
+        Self {
+            defaults: defaults.clone(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// What a resource means, taken from the version before where it was the same.
+    pub(super) fn of(
+        &mut self,
+        resource: &Arc<Resource>,
+        before: Option<&Self>,
+    ) -> (Option<Meaning>, Vec<Problem>) {
+        let place = Arc::as_ptr(resource) as usize;
+        let before = before.filter(|before| before.defaults == self.defaults);
+        let known = before.and_then(|before| before.known.get(&place)).cloned();
+        let known = known.unwrap_or_else(|| {
+            let (meaning, problems) = meaning(resource, &self.defaults);
+            Known {
+                resource: resource.clone(),
+                meaning,
+                problems,
+            }
+        });
+        debug_assert!(
+            Arc::ptr_eq(&known.resource, resource),
+            "addresses are unique"
+        );
+        let found = (known.meaning.clone(), known.problems.clone());
+        self.known.insert(place, known);
+        found
+    }
 }
 
 /// What a resource means; nothing for kinds that carry no rules, and for broken ones.
@@ -25,16 +79,21 @@ pub(super) fn meaning(
 ) -> (Option<Meaning>, Vec<Problem>) {
     fn of<T>(
         (meaning, problems): (Option<T>, Vec<Problem>),
-        wrap: fn(T) -> Meaning,
+        wrap: fn(Arc<T>) -> Meaning,
     ) -> (Option<Meaning>, Vec<Problem>) {
-        (meaning.map(wrap), problems)
+        (meaning.map(Arc::new).map(wrap), problems)
+    }
+    fn services(
+        (services, problems): (Option<Vec<Service>>, Vec<Problem>),
+    ) -> (Option<Meaning>, Vec<Problem>) {
+        (services.map(Meaning::Services), problems)
     }
     match &resource.spec {
-        Spec::Service(written) => of(
-            service::of_kubernetes(resource, written, defaults),
-            |service| Meaning::Services(vec![service]),
-        ),
-        Spec::ServiceEntry(written) => of(service::of_entry(resource, written), Meaning::Services),
+        Spec::Service(written) => {
+            let (service, problems) = service::of_kubernetes(resource, written, defaults);
+            services((service.map(|service| vec![service]), problems))
+        }
+        Spec::ServiceEntry(written) => services(service::of_entry(resource, written)),
         Spec::VirtualService(written) => of(
             traffic::traffic_rules(resource, written, defaults),
             Meaning::Traffic,

@@ -60,6 +60,7 @@ use crate::{
     identity::SpiffeId,
     name::{Host, Labels, Selector},
 };
+use meaning::Meanings;
 use resolve::Grouped;
 use scope::SidecarScope;
 
@@ -84,10 +85,11 @@ struct Rules {
     destinations_by_namespace: Grouped<Arc<str>, DestinationPolicy>,
     gateways: Vec<Arc<Gateway>>,
     access: Vec<Arc<AccessPolicy>>,
-    mtls: Vec<MtlsPolicy>,
-    scopes: Vec<SidecarScope>,
+    mtls: Vec<Arc<MtlsPolicy>>,
+    scopes: Vec<Arc<SidecarScope>>,
     secrets: BTreeMap<(Arc<str>, Arc<str>), Arc<Resource>>,
     written: Vec<Arc<Resource>>,
+    meanings: Meanings,
 }
 
 /// A service that a workload is an instance of, by one of its ports.

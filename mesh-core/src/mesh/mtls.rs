@@ -1,6 +1,6 @@
 //! Which connections workloads accept: what PeerAuthentications mean.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::findings::Findings;
 use crate::{
@@ -92,7 +92,7 @@ fn mode(written: MutualTlsMode) -> Option<MtlsMode> {
 /// Merges the policies for a workload: mesh, namespace, workload, the narrower over the wider,
 /// at each level the oldest. `policies` come oldest first.
 pub(super) fn in_effect(
-    policies: &[MtlsPolicy],
+    policies: &[Arc<MtlsPolicy>],
     root_namespace: &str,
     namespace: &str,
     labels: &Labels,

@@ -8,7 +8,7 @@ use std::{
 use super::{
     EndpointIndex, Mesh, MeshDefaults, Rules, Service,
     checks::check,
-    meaning::{Meaning, meaning},
+    meaning::{Meaning, Meanings},
     virtual_address,
 };
 use crate::{
@@ -23,22 +23,39 @@ impl Mesh {
     /// reference that leads nowhere stays and is reported, as the request that meets it will
     /// find a 503.
     pub fn resolve(set: &ConfigSet, defaults: &MeshDefaults) -> (Arc<Self>, Vec<Problem>) {
+        Self::resolve_after(None, set, defaults)
+    }
+
+    /// The same for the next version: the same mesh as [`Mesh::resolve`] makes, for the work of
+    /// what changed. What is the same in both versions is one value, in one place.
+    pub fn next(&self, set: &ConfigSet, defaults: &MeshDefaults) -> (Arc<Self>, Vec<Problem>) {
+        Self::resolve_after(Some(self), set, defaults)
+    }
+
+    fn resolve_after(
+        before: Option<&Self>,
+        set: &ConfigSet,
+        defaults: &MeshDefaults,
+    ) -> (Arc<Self>, Vec<Problem>) {
         let (defaults, mut problems) = defaults.overlaid(set);
         let mut services = Vec::new();
         let mut rules = Rules {
+            meanings: Meanings::under(&defaults),
             defaults,
             ..Rules::default()
         };
+        let old = before.map(|before| &*before.rules);
         for resource in oldest_first(set) {
-            let (meaning, found) = meaning(resource, &rules.defaults);
+            let meanings = old.map(|old| &old.meanings);
+            let (meaning, found) = rules.meanings.of(resource, meanings);
             problems.extend(found);
             match meaning {
                 Some(Meaning::Services(more)) => services.extend(more),
-                Some(Meaning::Traffic(traffic)) => rules.traffic.push(Arc::new(traffic)),
-                Some(Meaning::Destination(policy)) => rules.destinations.push(Arc::new(policy)),
-                Some(Meaning::Gateway(gateway)) => rules.gateways.push(Arc::new(gateway)),
+                Some(Meaning::Traffic(traffic)) => rules.traffic.push(traffic),
+                Some(Meaning::Destination(policy)) => rules.destinations.push(policy),
+                Some(Meaning::Gateway(gateway)) => rules.gateways.push(gateway),
                 Some(Meaning::Mtls(policy)) => rules.mtls.push(policy),
-                Some(Meaning::Access(policy)) => rules.access.push(Arc::new(policy)),
+                Some(Meaning::Access(policy)) => rules.access.push(policy),
                 Some(Meaning::Scope(scope)) => rules.scopes.push(scope),
                 None => {}
             }
@@ -47,15 +64,17 @@ impl Mesh {
                 let key = (reference.namespace.clone(), reference.name.clone());
                 rules.secrets.insert(key, resource.clone());
             }
-            if !is_instance(resource) {
-                rules.written.push(resource.clone());
-            }
+            rules.written.push(resource.clone());
         }
         rules.services = settle(services, &rules.defaults, &mut problems);
+        if let Some(old) = old {
+            rules.keep(old);
+        }
         rules.index();
         problems.extend(check(&rules, set));
-        let before = EndpointIndex::default();
-        let endpoints = EndpointIndex::resolve(set, &rules.services, &rules.defaults, &before);
+        let none = EndpointIndex::default();
+        let known = before.map_or(&none, |before| &before.endpoints);
+        let endpoints = EndpointIndex::resolve(set, &rules.services, &rules.defaults, known);
         let mesh = Self {
             version: set.version(),
             rules: Arc::new(rules),
@@ -68,7 +87,7 @@ impl Mesh {
     /// EndpointSlices). It shares every rule with this one. None if rules changed too.
     pub fn with_instances(&self, set: &ConfigSet) -> Option<Arc<Self>> {
         let rules = &self.rules;
-        let mut written = oldest_first(set).into_iter().filter(|r| !is_instance(r));
+        let mut written = oldest_first(set).into_iter();
         let mut known = rules.written.iter();
         let same = known
             .by_ref()
@@ -86,6 +105,33 @@ impl Mesh {
 }
 
 impl Rules {
+    /// Takes the values of the version before that are equal, so that those who look can tell by
+    /// their place that nothing changed.
+    fn keep(&mut self, old: &Self) {
+        fn keep<T: PartialEq>(new: &mut Arc<T>, old: Option<&Arc<T>>) {
+            if let Some(old) = old.filter(|old| **old == *new) {
+                new.clone_from(old);
+            }
+        }
+        for service in &mut self.services {
+            keep(service, old.declared(service));
+        }
+        let by_name: HashMap<_, _> = old
+            .traffic
+            .iter()
+            .map(|rules| (&rules.reference, rules))
+            .collect();
+        for rules in &mut self.traffic {
+            keep(rules, by_name.get(&rules.reference).copied());
+        }
+    }
+
+    /// The service that is declared by the same resource.
+    fn declared(&self, service: &Service) -> Option<&Arc<Service>> {
+        let mut same = self.services_by_host.get(&service.host)?.iter();
+        same.find(|known| known.reference == service.reference)
+    }
+
     fn index(&mut self) {
         for service in &self.services {
             let same = self
@@ -115,9 +161,9 @@ impl Rules {
     }
 }
 
-/// Resources in the order in which they win over each other.
+/// Resources that carry rules, in the order in which they win over each other.
 fn oldest_first(set: &ConfigSet) -> Vec<&Arc<Resource>> {
-    let mut resources: Vec<_> = set.iter().collect();
+    let mut resources: Vec<_> = set.iter().filter(|r| !is_instance(r)).collect();
     resources.sort_by(|a, b| a.age().cmp(&b.age()));
     resources
 }
