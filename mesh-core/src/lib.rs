@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod dataplane;
+pub mod expression;
 pub mod identity;
 pub mod mesh;
 pub mod name;
