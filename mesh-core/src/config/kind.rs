@@ -1,4 +1,4 @@
-use super::{istio, kubernetes};
+use super::{gateway_api::GatewayApi, istio, kubernetes};
 
 /// What a resource says, by kind. Closed: a kind that is not here is reported, not carried.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,7 @@ pub enum Spec {
     Sidecar(istio::Sidecar),
     PeerAuthentication(istio::PeerAuthentication),
     AuthorizationPolicy(istio::AuthorizationPolicy),
+    GatewayApi(GatewayApi),
     Service(kubernetes::Service),
     Pod(kubernetes::Pod),
     Deployment(kubernetes::Deployment),
@@ -41,6 +42,7 @@ impl Spec {
             | Self::WorkloadEntry(_)
             | Self::Sidecar(_) => NETWORKING,
             Self::PeerAuthentication(_) | Self::AuthorizationPolicy(_) => SECURITY,
+            Self::GatewayApi(_) => GatewayApi::GROUP,
             Self::Deployment(_) => "apps",
             Self::EndpointSlice(_) => "discovery.k8s.io",
             Self::Service(_)
@@ -63,6 +65,7 @@ impl Spec {
             Self::Sidecar(_) => "Sidecar",
             Self::PeerAuthentication(_) => "PeerAuthentication",
             Self::AuthorizationPolicy(_) => "AuthorizationPolicy",
+            Self::GatewayApi(of) => of.kind(),
             Self::Service(_) => "Service",
             Self::Pod(_) => "Pod",
             Self::Deployment(_) => "Deployment",

@@ -19,6 +19,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub mod gateway_api;
 pub mod istio;
 pub mod kubernetes;
 

@@ -110,7 +110,8 @@ pub(super) fn meaning(
             of(access::access_policy(resource, written), Meaning::Access)
         }
         Spec::Sidecar(written) => of(scope::sidecar_scope(resource, written), Meaning::Scope),
-        Spec::WorkloadEntry(_)
+        Spec::GatewayApi(_)
+        | Spec::WorkloadEntry(_)
         | Spec::Pod(_)
         | Spec::Deployment(_)
         | Spec::EndpointSlice(_)

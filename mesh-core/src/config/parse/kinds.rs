@@ -1,12 +1,16 @@
 //! The kinds that are read, and how each is.
 
+use serde::de::DeserializeOwned;
+
 use super::{
     Reader,
     fields::{Fields, ISTIO},
 };
 use crate::{
     config::{
-        Spec, istio,
+        Spec,
+        gateway_api::{self, GatewayApi},
+        istio,
         kind::{NETWORKING, SECURITY},
         tree::Node,
     },
@@ -32,6 +36,14 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ("", "ServiceAccount"),
     ("apps", "Deployment"),
     ("discovery.k8s.io", "EndpointSlice"),
+    (GatewayApi::GROUP, "GatewayClass"),
+    (GatewayApi::GROUP, "Gateway"),
+    (GatewayApi::GROUP, "HTTPRoute"),
+    (GatewayApi::GROUP, "GRPCRoute"),
+    (GatewayApi::GROUP, "TCPRoute"),
+    (GatewayApi::GROUP, "TLSRoute"),
+    (GatewayApi::GROUP, "ReferenceGrant"),
+    (GatewayApi::GROUP, "BackendTLSPolicy"),
 ];
 
 pub(super) type Read = fn(&mut Reader, &Node, &ResourceRef) -> Option<Spec>;
@@ -96,6 +108,46 @@ pub(super) fn reader_of(group: &str, kind: &str) -> Option<Read> {
         }
         ("", "Namespace") => |_, _, _| Some(Spec::Namespace),
         ("", "ServiceAccount") => |_, _, _| Some(Spec::ServiceAccount),
+        (GatewayApi::GROUP, kind) => gateway_api(kind)?,
+        _ => return None,
+    };
+    Some(read)
+}
+
+/// The Gateway API's kinds: under `spec`, and every field counts.
+fn gateway_api(kind: &str) -> Option<Read> {
+    fn of<T: DeserializeOwned + Default>(
+        (reader, node, reference): (&mut Reader, &Node, &ResourceRef),
+        not_yet: &'static [&'static str],
+        wrap: fn(T) -> GatewayApi,
+    ) -> Option<Spec> {
+        let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
+        Some(Spec::GatewayApi(wrap(spec)))
+    }
+    let read: Read = match kind {
+        "GatewayClass" => |r, n, whose| of((r, n, whose), &[], GatewayApi::GatewayClass),
+        "Gateway" => |r, n, whose| {
+            let not_yet = gateway_api::Gateway::NOT_YET;
+            of((r, n, whose), not_yet, GatewayApi::Gateway)
+        },
+        "HTTPRoute" => |r, n, whose| {
+            let not_yet = gateway_api::HttpRoute::NOT_YET;
+            of((r, n, whose), not_yet, GatewayApi::HttpRoute)
+        },
+        "GRPCRoute" => |r, n, whose| {
+            let not_yet = gateway_api::GrpcRoute::NOT_YET;
+            of((r, n, whose), not_yet, GatewayApi::GrpcRoute)
+        },
+        "TCPRoute" => |r, n, whose| {
+            let not_yet = gateway_api::TcpRoute::NOT_YET;
+            of((r, n, whose), not_yet, GatewayApi::TcpRoute)
+        },
+        "TLSRoute" => |r, n, whose| {
+            let not_yet = gateway_api::TlsRoute::NOT_YET;
+            of((r, n, whose), not_yet, GatewayApi::TlsRoute)
+        },
+        "ReferenceGrant" => |r, n, whose| of((r, n, whose), &[], GatewayApi::ReferenceGrant),
+        "BackendTLSPolicy" => |r, n, whose| of((r, n, whose), &[], GatewayApi::BackendTlsPolicy),
         _ => return None,
     };
     Some(read)

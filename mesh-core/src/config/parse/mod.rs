@@ -11,6 +11,7 @@ use self::{
 };
 use super::{
     Metadata, Problem, Resource, Severity, Source,
+    gateway_api::GatewayApi,
     kind::{NETWORKING, SECURITY},
     near::nearest,
     tree::{FieldLines, Node, Value},
@@ -139,6 +140,7 @@ impl Reader {
         let versions: &[&str] = match group {
             NETWORKING => &["v1", "v1beta1", "v1alpha3"],
             SECURITY => &["v1", "v1beta1"],
+            GatewayApi::GROUP => GatewayApi::VERSIONS,
             _ => &["v1"],
         };
         let Some(read) = reader_of(group, kind) else {
@@ -201,7 +203,9 @@ impl Reader {
             }
             Some(_) => None,
             None => nearest(kind, KINDS.iter().map(|(_, kind)| *kind))
-                .filter(|_| ours)
+                .filter(|_| {
+                    ours && !(group == GatewayApi::GROUP && GatewayApi::NOT_YET.contains(&kind))
+                })
                 .map(|similar| {
                     let advice = format!("did you mean {similar}?");
                     ("kind", format!("unknown kind {kind:?}"), advice)
@@ -257,7 +261,7 @@ fn reference_of(node: &Node) -> Option<ResourceRef> {
     let version = text(node.child("apiVersion"))?;
     let name = text(metadata.child("name")).filter(|name| !name.is_empty())?;
     let namespace = match &*kind {
-        "Namespace" => String::new(),
+        "Namespace" | "GatewayClass" => String::new(),
         _ => text(metadata.child("namespace"))
             .filter(|namespace| !namespace.is_empty())
             .unwrap_or_else(|| "default".into()),
