@@ -1,4 +1,4 @@
-use super::{gateway_api::GatewayApi, istio, kubernetes};
+use super::{gateway_api::GatewayApi, istio, kubernetes, mesh_test::MeshTest};
 
 /// What a resource says, by kind. Closed: a kind that is not here is reported, not carried.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,11 +24,13 @@ pub enum Spec {
     EndpointSlice(kubernetes::EndpointSlice),
     Secret(kubernetes::Secret),
     ConfigMap(kubernetes::ConfigMap),
+    MeshTest(MeshTest),
     Namespace,
     ServiceAccount,
 }
 
 pub(super) const NETWORKING: &str = "networking.istio.io";
+pub(super) const MESH: &str = "mesh.local";
 pub(super) const SECURITY: &str = "security.istio.io";
 
 impl Spec {
@@ -43,6 +45,7 @@ impl Spec {
             | Self::Sidecar(_) => NETWORKING,
             Self::PeerAuthentication(_) | Self::AuthorizationPolicy(_) => SECURITY,
             Self::GatewayApi(_) => GatewayApi::GROUP,
+            Self::MeshTest(_) => MESH,
             Self::Deployment(_) => "apps",
             Self::EndpointSlice(_) => "discovery.k8s.io",
             Self::Service(_)
@@ -72,6 +75,7 @@ impl Spec {
             Self::EndpointSlice(_) => "EndpointSlice",
             Self::Secret(_) => "Secret",
             Self::ConfigMap(_) => "ConfigMap",
+            Self::MeshTest(_) => "MeshTest",
             Self::Namespace => "Namespace",
             Self::ServiceAccount => "ServiceAccount",
         }

@@ -7,6 +7,7 @@
 mod decode;
 mod embedded;
 mod kind;
+mod mesh_test;
 mod near;
 mod parse;
 mod problem;
@@ -27,6 +28,10 @@ pub(crate) use near::nearest;
 
 pub use embedded::{TextError, decode_text};
 pub use kind::Spec;
+pub use mesh_test::{
+    Expectation, ExpectedFault, ExpectedMirror, ExpectedOutcome, ExpectedRetries, MeshTest,
+    MeshTestCase, Texts,
+};
 pub use parse::{MAX_PROBLEMS, MAX_RESOURCES, Parsed, parse};
 pub use problem::{Problem, Severity, Source};
 pub use resource::{Metadata, Resource};

@@ -3,8 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    AccessPolicy, DestinationPolicy, Gateway, MeshDefaults, Service, TrafficRules, access,
-    destination, gateway, mtls, mtls::MtlsPolicy, scope, scope::SidecarScope, service, traffic,
+    AccessPolicy, DestinationPolicy, Gateway, MeshDefaults, MeshTest, Service, TrafficRules,
+    access, destination, gateway, mtls, mtls::MtlsPolicy, question, scope, scope::SidecarScope,
+    service, traffic,
 };
 use crate::config::{Parsed, Problem, Resource, Spec, parse};
 
@@ -18,6 +19,7 @@ pub(super) enum Meaning {
     Mtls(Arc<MtlsPolicy>),
     Access(Arc<AccessPolicy>),
     Scope(Arc<SidecarScope>),
+    Test(Arc<MeshTest>),
 }
 
 /// What each resource meant under certain defaults: as long as both stay, nobody works it out
@@ -110,6 +112,7 @@ pub(super) fn meaning(
             of(access::access_policy(resource, written), Meaning::Access)
         }
         Spec::Sidecar(written) => of(scope::sidecar_scope(resource, written), Meaning::Scope),
+        Spec::MeshTest(written) => of(question::mesh_test(resource, written), Meaning::Test),
         Spec::GatewayApi(_)
         | Spec::WorkloadEntry(_)
         | Spec::Pod(_)

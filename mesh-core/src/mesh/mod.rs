@@ -14,6 +14,7 @@ mod findings;
 mod gateway;
 mod meaning;
 mod mtls;
+mod question;
 mod resolve;
 mod scope;
 mod service;
@@ -39,6 +40,10 @@ pub use exports::Exports;
 pub use gateway::{ClientCertificate, EndTls, Gateway, Server, ServerHost, ServerTls, TlsVersion};
 pub use meaning::read;
 pub use mtls::{MtlsMode, MtlsPolicy, WorkloadMtls};
+pub use question::{
+    Call, CallError, CallScheme, Caller, Expectation, ExpectedFault, ExpectedMirror,
+    ExpectedOutcome, ExpectedRetries, MeshTest, Question, TestCase,
+};
 pub use scope::{EgressHost, EgressNamespace, OutboundMode, Scope};
 pub use service::{Resolution, Service, ServicePort};
 pub use share::PerMillion;
@@ -87,6 +92,7 @@ struct Rules {
     access: Vec<Arc<AccessPolicy>>,
     mtls: Vec<Arc<MtlsPolicy>>,
     scopes: Vec<Arc<SidecarScope>>,
+    tests: Vec<Arc<MeshTest>>,
     secrets: BTreeMap<(Arc<str>, Arc<str>), Arc<Resource>>,
     written: Vec<Arc<Resource>>,
     meanings: Meanings,
@@ -260,6 +266,11 @@ impl Mesh {
     pub fn gateways_of<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a Arc<Gateway>> {
         let all = self.rules.gateways.iter();
         all.filter(|gateway| gateway.selector.matches(labels))
+    }
+
+    /// Every MeshTest, oldest first.
+    pub fn tests(&self) -> &[Arc<MeshTest>] {
+        &self.rules.tests
     }
 
     /// The Secret of this name.

@@ -57,6 +57,7 @@ impl Mesh {
                 Some(Meaning::Mtls(policy)) => rules.mtls.push(policy),
                 Some(Meaning::Access(policy)) => rules.access.push(policy),
                 Some(Meaning::Scope(scope)) => rules.scopes.push(scope),
+                Some(Meaning::Test(test)) => rules.tests.push(test),
                 None => {}
             }
             if let Spec::Secret(_) = resource.spec {

@@ -11,7 +11,7 @@ use crate::{
         Spec,
         gateway_api::{self, GatewayApi},
         istio,
-        kind::{NETWORKING, SECURITY},
+        kind::{MESH, NETWORKING, SECURITY},
         tree::Node,
     },
     name::ResourceRef,
@@ -28,6 +28,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     (SECURITY, "PeerAuthentication"),
     (SECURITY, "AuthorizationPolicy"),
     (SECURITY, "RequestAuthentication"),
+    (MESH, "MeshTest"),
     ("", "Service"),
     ("", "Pod"),
     ("", "Secret"),
@@ -88,6 +89,9 @@ pub(super) fn reader_of(group: &str, kind: &str) -> Option<Read> {
             let spec = reader.istio(node, reference, &Fields { refused, ..ISTIO })?;
             Some(Spec::AuthorizationPolicy(spec))
         },
+        (MESH, "MeshTest") => {
+            |reader, node, reference| Some(Spec::MeshTest(reader.istio(node, reference, &ISTIO)?))
+        }
         ("", "Service") => {
             |reader, node, reference| Some(Spec::Service(reader.kubernetes(node, reference)?))
         }

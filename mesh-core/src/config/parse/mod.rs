@@ -12,7 +12,7 @@ use self::{
 use super::{
     Metadata, Problem, Resource, Severity, Source,
     gateway_api::GatewayApi,
-    kind::{NETWORKING, SECURITY},
+    kind::{MESH, NETWORKING, SECURITY},
     near::nearest,
     tree::{FieldLines, Node, Value},
     yaml::{self, MAX_TEXT_BYTES},
@@ -141,6 +141,7 @@ impl Reader {
             NETWORKING => &["v1", "v1beta1", "v1alpha3"],
             SECURITY => &["v1", "v1beta1"],
             GatewayApi::GROUP => GatewayApi::VERSIONS,
+            MESH => &["v1alpha1"],
             _ => &["v1"],
         };
         let Some(read) = reader_of(group, kind) else {
