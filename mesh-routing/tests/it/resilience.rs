@@ -305,9 +305,9 @@ fn ejecting_and_returning() {
         Some(Ejection::ServerErrors)
     );
     assert!(detector.is_ejected(FIRST));
-    assert_eq!(returned(&mut detector, 29), []);
+    assert_eq!(returned(&mut detector, 29), [0_u32; 0]);
     // Sweeps are an interval apart.
-    assert_eq!(returned(&mut detector, 31), []);
+    assert_eq!(returned(&mut detector, 31), [0_u32; 0]);
     assert_eq!(returned(&mut detector, 39), [0]);
     // The second time takes twice as long.
     assert_eq!(record(&mut detector, status(503), 40), None);
@@ -315,11 +315,11 @@ fn ejecting_and_returning() {
         record(&mut detector, status(502), 40),
         Some(Ejection::GatewayErrors)
     );
-    assert_eq!(returned(&mut detector, 99), []);
+    assert_eq!(returned(&mut detector, 99), [0_u32; 0]);
     assert_eq!(returned(&mut detector, 109), [0]);
     // Behaving for two intervals is forgiven.
-    assert_eq!(returned(&mut detector, 119), []);
-    assert_eq!(returned(&mut detector, 129), []);
+    assert_eq!(returned(&mut detector, 119), [0_u32; 0]);
+    assert_eq!(returned(&mut detector, 129), [0_u32; 0]);
     assert_eq!(record(&mut detector, Outcome::ConnectFailure, 130), None);
     assert_eq!(
         record(&mut detector, Outcome::ConnectFailure, 130),
