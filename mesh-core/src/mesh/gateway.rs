@@ -6,9 +6,10 @@ use super::{Certificate, GatewayName, Roots, TrafficRules, findings::Findings};
 use crate::{
     config::{
         Problem, Resource, Source,
+        gateway_api::GatewayApi,
         istio::{self, ServerTlsMode, TlsProtocol},
     },
-    name::{AppProtocol, Host, NamedPort, ResourceRef, Selector},
+    name::{AppProtocol, Host, Labels, NamedPort, ResourceRef, Selector},
 };
 
 /// What a Gateway means: ports that certain proxies open.
@@ -20,8 +21,10 @@ pub struct Gateway {
     pub source: Source,
     /// How VirtualServices name it.
     pub name: GatewayName,
-    /// The proxies that open the ports, in any namespace; never empty.
+    /// The proxies that open the ports; never empty.
     pub selector: Selector,
+    /// Only those of this namespace; none for any.
+    pub namespace: Option<Arc<str>>,
     /// The ports.
     pub servers: Vec<Server>,
 }
@@ -108,6 +111,17 @@ pub enum TlsVersion {
 }
 
 impl Gateway {
+    /// Whether it comes from the Gateway API, not from Istio's.
+    pub fn is_gateway_api(&self) -> bool {
+        &*self.reference.group == GatewayApi::GROUP
+    }
+
+    /// Whether a proxy opens its ports.
+    pub fn is_opened_by(&self, namespace: &str, labels: &Labels) -> bool {
+        let here = self.namespace.as_deref();
+        here.is_none_or(|only| only == namespace) && self.selector.matches(labels)
+    }
+
     /// The hosts of `server` that `rules` may answer: every pair that overlaps, narrowed to the
     /// more specific of both.
     pub fn hosts(server: &Server, rules: &TrafficRules) -> Vec<Host> {
@@ -160,6 +174,7 @@ pub(super) fn gateway(
             name: name.clone(),
         },
         selector: written.selector.clone(),
+        namespace: None,
         servers,
     })
 }

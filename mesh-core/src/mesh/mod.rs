@@ -174,16 +174,37 @@ impl Mesh {
 
     /// The rules for requests to a host, as a client sees them: the most specific host, then the
     /// oldest rules.
+    ///
+    /// As in Istio, routes of the Gateway API in the client's own namespace come before everything
+    /// else for the same host: that is what lets a consumer decide about its own calls.
     pub fn traffic_rules(&self, host: &Host, client: Client<'_>) -> Option<&Arc<TrafficRules>> {
-        let here = |rules: &&Arc<TrafficRules>| self.in_effect(rules, client);
-        let exact = self.rules.traffic_by_host.get(host).into_iter().flatten();
-        exact.into_iter().find(here).or_else(|| {
-            // Ordered most specific first.
-            let wildcards = self.rules.traffic_by_wildcard.iter();
-            wildcards
-                .filter(|(wildcard, _)| wildcard.covers(host))
-                .find_map(|(_, rules)| rules.iter().find(here))
-        })
+        self.candidate_rules(host, client).next()
+    }
+
+    /// Every set of rules for requests to a host, in the order in which they win: the first that
+    /// has something to say about a port decides there.
+    pub fn candidate_rules<'a, 'b>(
+        &'a self,
+        host: &'b Host,
+        client: Client<'b>,
+    ) -> impl Iterator<Item = &'a Arc<TrafficRules>> {
+        let own = move |rules: &TrafficRules| match client {
+            Client::Sidecar { namespace, .. } => {
+                rules.is_gateway_api() && *rules.reference.namespace == *namespace
+            }
+            Client::Gateway(_) => false,
+        };
+        let exact = self.rules.traffic_by_host.get(host);
+        // Ordered most specific first.
+        let wildcards = self.rules.traffic_by_wildcard.iter();
+        let covering = wildcards.filter(move |(wildcard, _)| wildcard.covers(host));
+        let groups = exact.into_iter().chain(covering.map(|(_, rules)| rules));
+        groups
+            .flat_map(move |rules| {
+                let first = rules.iter().filter(move |rules| own(rules));
+                first.chain(rules.iter().filter(move |rules| !own(rules)))
+            })
+            .filter(move |rules| self.in_effect(rules, client))
     }
 
     /// Every set of rules in effect for a client, oldest first.
@@ -263,9 +284,13 @@ impl Mesh {
     }
 
     /// The Gateways whose ports a proxy opens.
-    pub fn gateways_of<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a Arc<Gateway>> {
+    pub fn gateways_of<'a>(
+        &'a self,
+        namespace: &'a str,
+        labels: &'a Labels,
+    ) -> impl Iterator<Item = &'a Arc<Gateway>> {
         let all = self.rules.gateways.iter();
-        all.filter(|gateway| gateway.selector.matches(labels))
+        all.filter(|gateway| gateway.is_opened_by(namespace, labels))
     }
 
     /// Every MeshTest, oldest first.

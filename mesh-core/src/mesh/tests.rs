@@ -903,9 +903,12 @@ stringData: {tls.crt: c, tls.key: k}
     let (mesh, problems) = resolve(&[SERVICES, text]);
     assert_eq!(problems, Vec::<String>::new());
     let ingress = labels(&[("istio", "ingressgateway"), ("app", "x")]);
-    let gateways: Vec<_> = mesh.gateways_of(&ingress).collect();
+    let gateways: Vec<_> = mesh.gateways_of("istio-system", &ingress).collect();
     assert_eq!(gateways.len(), 1);
-    assert_eq!(mesh.gateways_of(&Labels::default()).count(), 0);
+    assert_eq!(
+        mesh.gateways_of("istio-system", &Labels::default()).count(),
+        0
+    );
     let gateway = gateways[0];
     let rules: Vec<_> = mesh
         .traffic_rules_for(Client::Gateway(&gateway.name))

@@ -102,11 +102,11 @@ pub(super) fn proxy_to(view: &View<'_>, cluster: impl Into<Name>) -> TcpProxy {
 /// Passes bytes on as a rule says.
 pub(super) fn proxy_by(
     view: &View<'_>,
-    destinations: &[WeightedDestination],
+    (destinations, nowhere): (&[WeightedDestination], u32),
     port: u16,
     origin: Origin,
 ) -> TcpProxy {
-    let clusters: Vec<_> = destinations
+    let mut clusters: Vec<_> = destinations
         .iter()
         .map(|weighted| WeightedCluster {
             name: view.cluster_of(&weighted.destination, port),
@@ -114,6 +114,13 @@ pub(super) fn proxy_by(
             headers: HeaderEdits::default(),
         })
         .collect();
+    if nowhere > 0 {
+        clusters.push(WeightedCluster {
+            name: names::NOWHERE.into(),
+            weight: nowhere,
+            headers: HeaderEdits::default(),
+        });
+    }
     let stat_prefix = match &clusters[..] {
         [only] => only.name.clone(),
         _ => format!("{}.{}", origin.resource.name, origin.resource.namespace).into(),

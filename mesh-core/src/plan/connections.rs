@@ -81,7 +81,6 @@ fn own_match(service: &Service, port: &ServicePort, address: Option<IpAddr>) -> 
 }
 
 fn by_server_name(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<FilterChain> {
-    let origin = Origin::of(rules.reference.clone());
     let each = rules.tls.iter().flat_map(|rule| {
         let fitting = rule.matches.iter();
         let fitting = fitting.filter(|found| applies(view, &found.connection, port));
@@ -94,15 +93,14 @@ fn by_server_name(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<Filte
             transport: Some(TransportProtocol::Tls),
             ..ChainMatch::default()
         };
-        let origin = origin.clone().at(&*rule.field);
-        let proxy = chains::proxy_by(view, &rule.destinations, port, origin);
+        let origin = Origin::of(rules.origin(rule.origin.as_ref())).at(&*rule.field);
+        let proxy = chains::proxy_by(view, (&rule.destinations, rule.nowhere), port, origin);
         chains::tcp("", matches, proxy)
     })
     .collect()
 }
 
 fn by_address(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<FilterChain> {
-    let origin = Origin::of(rules.reference.clone());
     let mut found: Vec<FilterChain> = Vec::new();
     for rule in &rules.tcp {
         let networks: Vec<Vec<IpNetwork>> = match &rule.matches[..] {
@@ -118,8 +116,8 @@ fn by_address(view: &View<'_>, rules: &TrafficRules, port: u16) -> Vec<FilterCha
                 destination_networks,
                 ..ChainMatch::default()
             };
-            let origin = origin.clone().at(&*rule.field);
-            let proxy = chains::proxy_by(view, &rule.destinations, port, origin);
+            let origin = Origin::of(rules.origin(rule.origin.as_ref())).at(&*rule.field);
+            let proxy = chains::proxy_by(view, (&rule.destinations, rule.nowhere), port, origin);
             found.push(chains::tcp("", matches, proxy));
             if everything {
                 return found;

@@ -35,7 +35,10 @@ pub(super) struct Open<'a> {
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
     let access = access::in_effect(view, problems);
     let mut doors: BTreeMap<(IpAddr, u16), Vec<Open<'_>>> = BTreeMap::new();
-    for gateway in view.mesh.gateways_of(&view.node.labels) {
+    for gateway in view
+        .mesh
+        .gateways_of(&view.node.namespace, &view.node.labels)
+    {
         for server in &gateway.servers {
             let address = server.bind.unwrap_or_else(|| chains::every_address(view));
             let port = listened_port(view, server.port.number);
@@ -182,8 +185,9 @@ impl Door<'_> {
             rule.matches.is_empty() || matches.any(|found| applies(open, found))
         });
         let chain = fitting.map(|(rules, rule)| {
-            let origin = Origin::of(rules.reference.clone()).at(&*rule.field);
-            let proxy = chains::proxy_by(self.view, &rule.destinations, port, origin);
+            let origin = Origin::of(rules.origin(rule.origin.as_ref())).at(&*rule.field);
+            let proxy =
+                chains::proxy_by(self.view, (&rule.destinations, rule.nowhere), port, origin);
             let chain = chains::tcp("", ChainMatch::default(), proxy);
             chains::after(self.access.connections.clone(), chain)
         });
@@ -212,8 +216,13 @@ impl Door<'_> {
                     if matches.server_names.is_empty() {
                         continue;
                     }
-                    let origin = Origin::of(rules.reference.clone()).at(&*rule.field);
-                    let proxy = chains::proxy_by(self.view, &rule.destinations, port, origin);
+                    let origin = Origin::of(rules.origin(rule.origin.as_ref())).at(&*rule.field);
+                    let proxy = chains::proxy_by(
+                        self.view,
+                        (&rule.destinations, rule.nowhere),
+                        port,
+                        origin,
+                    );
                     let chain = chains::tcp("", matches, proxy);
                     chains.push(chains::after(self.access.connections.clone(), chain));
                 }

@@ -1,6 +1,6 @@
 //! Route tables of an edge: by the hosts that Gateways open and VirtualServices answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{
     gateway::{self, Open},
@@ -14,7 +14,7 @@ use crate::{
         HeaderEdits, Name, Redirect, Route, RouteAction, RouteMatch, RouteTable, SchemeRedirect,
         VirtualHost,
     },
-    mesh::{Client, Gateway, ServerTls},
+    mesh::{Client, Gateway, ServerTls, TrafficRules},
     name::Host,
 };
 
@@ -30,6 +30,7 @@ pub(super) fn table(
     problems: &mut Vec<Problem>,
 ) -> RouteTable {
     let mut hosts: BTreeMap<Host, Vec<Route>> = BTreeMap::new();
+    let mut answered: HashSet<(Host, *const TrafficRules)> = HashSet::new();
     for &open in servers {
         let client = Client::Gateway(&open.gateway.name);
         let audience = Audience { client, port };
@@ -44,12 +45,18 @@ pub(super) fn table(
                 hosts.insert(open.host.clone(), vec![to_https()]);
             }
         }
+        if open.gateway.is_gateway_api() {
+            // A host that somebody listens for is nobody else's, even without routes.
+            for open in &open.server.hosts {
+                hosts.entry(open.host.clone()).or_default();
+            }
+        }
         for rules in gateway::bound(view, open) {
             for host in Gateway::hosts(open.server, rules) {
-                let routes = hosts.entry(host).or_default();
+                let routes = hosts.entry(host.clone()).or_default();
                 if redirects {
                     *routes = vec![to_https()];
-                } else if !routes.iter().any(|route| is_of(route, rules)) {
+                } else if answered.insert((host, rules)) {
                     routes.extend(rules::routes(view, rules, audience, problems));
                 }
             }
@@ -81,11 +88,6 @@ pub(super) fn https_name(open: Open<'_>, port: u16) -> Name {
     let port_name = &open.server.port.name;
     let (name, namespace) = (&reference.name, &reference.namespace);
     format!("https.{port}.{port_name}.{name}.{namespace}").into()
-}
-
-fn is_of(route: &Route, rules: &crate::mesh::TrafficRules) -> bool {
-    let origin = route.origin.as_ref();
-    origin.is_some_and(|origin| origin.resource == rules.reference)
 }
 
 /// Of several routes for every request, only the first can be reached.

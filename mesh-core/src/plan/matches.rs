@@ -10,6 +10,7 @@ use crate::{
 pub(super) fn route_match(condition: &HttpMatch) -> RouteMatch {
     let path = condition.path.as_ref().map(|path| match &path.pattern {
         Pattern::Exact(text) => PathMatch::Exact(text.clone()),
+        Pattern::Prefix(text) if path.by_segment => PathMatch::PathSeparatedPrefix(text.clone()),
         Pattern::Prefix(text) => PathMatch::Prefix(text.clone()),
         Pattern::Regex(text) => PathMatch::Regex(text.clone()),
         Pattern::Suffix(text) => PathMatch::Regex(format!(".*{}", regex::escape(text))),

@@ -8,6 +8,8 @@ use crate::dataplane::Name;
 pub(super) const PASSTHROUGH: &str = "PassthroughCluster";
 /// Where nothing goes.
 pub(super) const BLACK_HOLE: &str = "BlackHoleCluster";
+/// Where requests go whose destination may not be used; it never exists.
+pub(super) const NOWHERE: &str = "UnknownService";
 /// Where calls to ports of this workload that no service declares go, as they are.
 pub(super) const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
 /// The listener for what the workload calls.

@@ -83,9 +83,10 @@ struct Translation<'a> {
 impl Translation<'_> {
     fn route(&mut self, rule: &HttpRule, condition: &HttpMatch) -> Route {
         let mut headers = header_edits(&rule.headers);
+        let matches = route_match(condition);
         let action = match &rule.action {
             HttpAction::Forward(forward) => {
-                RouteAction::Forward(self.forward(rule, forward, &mut headers))
+                RouteAction::Forward(self.forward(rule, forward, &matches.path, &mut headers))
             }
             HttpAction::Redirect(redirect) => RouteAction::Redirect(self.redirect(redirect)),
             HttpAction::Respond(response) => RouteAction::Respond(DirectResponse {
@@ -93,7 +94,6 @@ impl Translation<'_> {
                 body: response.body.clone(),
             }),
         };
-        let matches = route_match(condition);
         Route {
             name: route_name(&rule.name, &condition.name),
             operation: Some(self.operation(&matches.path, &action)),
@@ -102,7 +102,7 @@ impl Translation<'_> {
             headers,
             fault: rule.fault.as_ref().map(fault),
             cors: rule.cors.as_ref().map(cors),
-            origin: Some(Origin::of(self.rules.reference.clone()).at(&*rule.field)),
+            origin: Some(Origin::of(self.rules.origin(rule.origin.as_ref())).at(&*rule.field)),
         }
     }
 
@@ -131,22 +131,30 @@ impl Translation<'_> {
         &mut self,
         rule: &HttpRule,
         forward: &mesh::Forward,
+        matches: &PathMatch,
         headers: &mut HeaderEdits,
     ) -> Forward {
         let mut host = take_host(headers);
         let cluster = match &forward.destinations[..] {
-            [lone] => {
+            [] => ClusterChoice::Single(names::NOWHERE.into()),
+            [lone] if forward.nowhere == 0 => {
                 let mut own = header_edits(&lone.headers);
                 host = take_host(&mut own).or(host);
                 append(headers, own);
                 ClusterChoice::Single(self.cluster(&lone.destination))
             }
-            several => ClusterChoice::Weighted(
-                several
-                    .iter()
-                    .map(|weighted| self.weighted(weighted))
-                    .collect(),
-            ),
+            several => {
+                let each = several.iter().map(|weighted| self.weighted(weighted));
+                let mut clusters: Vec<_> = each.collect();
+                if forward.nowhere > 0 {
+                    clusters.push(WeightedCluster {
+                        name: names::NOWHERE.into(),
+                        weight: forward.nowhere,
+                        headers: HeaderEdits::default(),
+                    });
+                }
+                ClusterChoice::Weighted(clusters)
+            }
         };
         let hash = self.hash(forward);
         let retry = match &forward.retries {
@@ -169,7 +177,7 @@ impl Translation<'_> {
             idle_timeout: None,
             max_grpc_timeout: Some(forward.timeout.unwrap_or(Duration::ZERO)),
             retry: retry.map(|policy| retries::with_affinity(policy, keeps_to_one)),
-            path: forward.path.as_ref().map(path_rewrite),
+            path: (forward.path.as_ref()).map(|path| path_rewrite(path, matches)),
             host: forward.host.clone().or(host),
             append_forwarded_host: false,
             mirrors: forward
@@ -181,7 +189,7 @@ impl Translation<'_> {
                 })
                 .collect(),
             hash,
-            missing_cluster_status: None,
+            missing_cluster_status: self.rules.is_gateway_api().then_some(500),
         }
     }
 
@@ -254,8 +262,17 @@ fn route_name(rule: &str, condition: &str) -> Name {
     }
 }
 
-fn path_rewrite(path: &mesh::PathRewrite) -> PathRewrite {
+fn path_rewrite(path: &mesh::PathRewrite, matches: &PathMatch) -> PathRewrite {
     match path {
+        // Replacing a prefix of segments by `/` in the plainest way would leave two slashes.
+        mesh::PathRewrite::Matched(text) if text == "/" => match matches {
+            PathMatch::PathSeparatedPrefix(prefix) => PathRewrite::Regex(RegexRewrite {
+                pattern: format!("^{}(/?)(.*)", regex::escape(prefix)),
+                substitution: r"/\2".into(),
+            }),
+            _ => PathRewrite::Prefix(text.clone()),
+        },
+        mesh::PathRewrite::Whole(text) => PathRewrite::Full(text.clone()),
         mesh::PathRewrite::Matched(text) => PathRewrite::Prefix(text.clone()),
         mesh::PathRewrite::Regex {
             pattern,

@@ -147,11 +147,12 @@ fn of_service_port(
     problems: &mut Vec<Problem>,
 ) -> VirtualHost {
     let client = view.sidecar();
-    let rules = view.mesh.traffic_rules(&service.host, client);
-    let routes = match rules.filter(|rules| !rules.http.is_empty()) {
-        Some(rules) => rules::routes(view, rules, Audience { client, port }, problems),
-        None => vec![default_route(view, service, port)],
-    };
+    // As with istiod, rules that have nothing to say about this port or client leave it alone.
+    let routes = view.mesh.candidate_rules(&service.host, client);
+    let mut routes =
+        routes.map(|rules| rules::routes(view, rules, Audience { client, port }, problems));
+    let routes = routes.find(|routes| !routes.is_empty());
+    let routes = routes.unwrap_or_else(|| vec![default_route(view, service, port)]);
     virtual_host(service_table_name(service, port), domains, routes)
 }
 

@@ -1,7 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{ClientMatch, Destination, WeightedDestination};
-use crate::{mesh::PerMillion, name::Pattern};
+use crate::{
+    mesh::PerMillion,
+    name::{Pattern, ResourceRef},
+};
 
 /// A rule for HTTP requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,6 +13,10 @@ pub struct HttpRule {
     pub name: String,
     /// Its place in the VirtualService, for explanations: `spec.http[2]`.
     pub field: String,
+    /// The resource it is written in, where that is not the one its [`TrafficRules`] name.
+    ///
+    /// [`TrafficRules`]: super::TrafficRules
+    pub origin: Option<ResourceRef>,
     /// Which requests: one of these must match; none at all means every request.
     pub matches: Vec<HttpMatch>,
     /// What becomes of them.
@@ -54,6 +61,9 @@ pub struct PathCondition {
     pub pattern: Pattern,
     /// Without regard to case; never with a regular expression.
     pub ignore_case: bool,
+    /// A prefix ends where a segment of the path does: `/a` stands for `/a` and `/a/b`, but not
+    /// for `/ab`. That is how the Gateway API means it, and not how Istio does.
+    pub by_segment: bool,
 }
 
 /// A condition on a header or query parameter.
@@ -88,8 +98,11 @@ pub enum HttpAction {
 /// How a request goes to its destination.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forward {
-    /// Where to, at least one.
+    /// Where to; none only where everything leads nowhere.
     pub destinations: Vec<WeightedDestination>,
+    /// The share, relative to the sum, whose destination may not be used or is not there: it is
+    /// answered with a 500, as the Gateway API asks for.
+    pub nowhere: u32,
     /// A new path.
     pub path: Option<PathRewrite>,
     /// A new host.
@@ -107,6 +120,8 @@ pub struct Forward {
 pub enum PathRewrite {
     /// In place of what the condition on the path matched; of the whole path where that was exact.
     Matched(String),
+    /// In place of the whole path.
+    Whole(String),
     /// By regular expression; `\1` stands for the first group.
     Regex {
         /// What to look for.

@@ -1,5 +1,5 @@
 use super::{ClientMatch, WeightedDestination};
-use crate::name::{Host, IpNetwork};
+use crate::name::{Host, IpNetwork, ResourceRef};
 
 /// A rule for TLS connections that are passed on by the name they ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -8,8 +8,13 @@ pub struct TlsRule {
     pub field: String,
     /// Which connections: one of these must match.
     pub matches: Vec<TlsMatch>,
-    /// Where they go, at least one.
+    /// Where they go; none only where everything leads nowhere.
     pub destinations: Vec<WeightedDestination>,
+    /// The share, relative to the sum, whose destination may not be used or is not there: it is
+    /// closed.
+    pub nowhere: u32,
+    /// The resource it is written in, where that is not the one its rules name.
+    pub origin: Option<ResourceRef>,
 }
 
 /// Which TLS connections.
@@ -28,8 +33,13 @@ pub struct TcpRule {
     pub field: String,
     /// Which connections: one of these must match; none at all means every connection.
     pub matches: Vec<L4Match>,
-    /// Where they go, at least one.
+    /// Where they go; none only where everything leads nowhere.
     pub destinations: Vec<WeightedDestination>,
+    /// The share, relative to the sum, whose destination may not be used or is not there: it is
+    /// closed.
+    pub nowhere: u32,
+    /// The resource it is written in, where that is not the one its rules name.
+    pub origin: Option<ResourceRef>,
 }
 
 /// Which connections: all parts must agree.

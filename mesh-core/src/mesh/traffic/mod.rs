@@ -16,7 +16,7 @@ use std::{fmt, sync::Arc};
 
 use super::Exports;
 use crate::{
-    config::Source,
+    config::{Source, gateway_api::GatewayApi},
     name::{Host, Labels, ResourceRef, Selector},
 };
 
@@ -105,6 +105,16 @@ pub struct WeightedDestination {
 }
 
 impl TrafficRules {
+    /// The resource that a rule is written in, given what the rule says of it.
+    pub fn origin(&self, own: Option<&ResourceRef>) -> ResourceRef {
+        own.unwrap_or(&self.reference).clone()
+    }
+
+    /// Whether they come from routes of the Gateway API, not from a VirtualService.
+    pub fn is_gateway_api(&self) -> bool {
+        &*self.reference.group == GatewayApi::GROUP
+    }
+
     /// Whether the rules are in effect at sidecars.
     pub fn in_mesh(&self) -> bool {
         self.gateways.contains(&GatewayName::Mesh)

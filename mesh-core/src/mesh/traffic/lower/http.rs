@@ -21,6 +21,7 @@ impl Lower<'_> {
         let cors = written.cors_policy.as_ref();
         Some(HttpRule {
             name: written.name.clone(),
+            origin: None,
             matches,
             action,
             fault: fault.and_then(|fault| self.fault(&format!("{field}.fault"), fault)),
@@ -106,6 +107,7 @@ impl Lower<'_> {
         let retries = written.retries.as_ref();
         Forward {
             destinations: self.destinations(&format!("{field}.route"), &written.route),
+            nowhere: 0,
             path,
             host,
             timeout: written.timeout.map(|span| span.0).filter(|t| !t.is_zero()),

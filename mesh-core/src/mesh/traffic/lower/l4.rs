@@ -40,6 +40,8 @@ impl Lower<'_> {
         TlsRule {
             matches,
             destinations: self.destinations(&format!("{field}.route"), &written.route),
+            nowhere: 0,
+            origin: None,
             field,
         }
     }
@@ -62,6 +64,8 @@ impl Lower<'_> {
         TcpRule {
             matches,
             destinations: self.destinations(&format!("{field}.route"), &written.route),
+            nowhere: 0,
+            origin: None,
             field,
         }
     }

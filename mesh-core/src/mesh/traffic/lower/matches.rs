@@ -24,6 +24,7 @@ impl Lower<'_> {
             path: path.map(|pattern| PathCondition {
                 pattern,
                 ignore_case,
+                by_segment: false,
             }),
             headers: self.conditions(&format!("{field}.headers"), &written.headers, true),
             without_headers: self.conditions(
