@@ -4,6 +4,7 @@
 //! resources of many files at one version. What parses is well formed, not yet meaningful: names
 //! are looked up and illegal combinations found by [`crate::mesh::Mesh::resolve`].
 
+mod code;
 mod decode;
 mod embedded;
 mod kind;
@@ -26,6 +27,7 @@ pub mod kubernetes;
 
 pub(crate) use near::nearest;
 
+pub use code::Code;
 pub use embedded::{TextError, decode_text};
 pub use kind::Spec;
 pub use mesh_test::{

@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc};
 
+use super::Code;
 use crate::name::ResourceRef;
 
 /// A line of a file.
@@ -30,6 +31,8 @@ pub struct Problem {
     pub source: Source,
     /// How bad it is.
     pub severity: Severity,
+    /// Of which kind it is, where that kind has a name.
+    pub code: Option<Code>,
     /// The resource, where it could be told.
     pub resource: Option<ResourceRef>,
     /// The field, as in `spec.http[0].route[1].weight`; empty for the resource as a whole.
@@ -56,11 +59,19 @@ impl Problem {
         Self {
             source,
             severity,
+            code: None,
             resource: None,
             field: String::new(),
             reason: reason.into(),
             advice: None,
         }
+    }
+
+    /// The same, of this kind.
+    #[must_use]
+    pub fn coded(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// The same, of this resource.
@@ -111,10 +122,15 @@ impl fmt::Display for Severity {
     }
 }
 
-/// One line: `reviews.yaml:14: error: VirtualService default/reviews: spec.hosts: reason; advice`.
+/// One line: `reviews.yaml:14: error: VirtualService default/reviews: spec.hosts: reason; advice`,
+/// with `error [IST0106 SchemaValidationError]` where the kind of the problem has a name.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: ", self.source, self.severity)?;
+        write!(f, "{}: {}", self.source, self.severity)?;
+        if let Some(code) = self.code {
+            write!(f, " [{code}]")?;
+        }
+        f.write_str(": ")?;
         if let Some(resource) = &self.resource {
             write!(f, "{resource}: ")?;
         }

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Parsed, Problem, Resource, Severity};
+use super::{Code, Parsed, Problem, Resource, Severity};
 use crate::name::ResourceRef;
 
 /// Everything that is written, at one version. Immutable: changes make the next version, which
@@ -126,6 +126,7 @@ impl ConfigSet {
                     let reason = format!("{} holds it too, and wins", winner.source);
                     resource
                         .problem(Severity::Warning, "", reason)
+                        .coded(Code::WrittenTwice)
                         .advise("files count in the order of their names, the last one wins")
                 })
             })

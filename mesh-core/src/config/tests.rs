@@ -298,7 +298,8 @@ fn the_last_file_wins_and_both_are_named() {
     assert_eq!(
         shadowed,
         [
-            "a.yaml:1: warning: VirtualService default/reviews: b.yaml:1 holds it too, and wins; \
+            "a.yaml:1: warning [MESH0004 WrittenTwice]: VirtualService default/reviews: \
+             b.yaml:1 holds it too, and wins; \
           files count in the order of their names, the last one wins"
         ]
     );

@@ -5,7 +5,7 @@
 //! planner asks on behalf of one proxy. Each rule remembers the resource it came from.
 
 mod access;
-mod checks;
+mod analysis;
 mod defaults;
 mod destination;
 mod endpoints;
@@ -30,6 +30,7 @@ pub use access::{
     AccessAction, AccessCondition, AccessOperation, AccessPolicy, AccessRule, AccessScope,
     AccessSource, MAX_ACCESS_RULES, Values,
 };
+pub use analysis::{analyze, analyze_files};
 pub use defaults::MeshDefaults;
 pub use destination::{
     Balancing, CallPolicy, Certificate, ClientTls, ConnectionPool, DestinationPolicy, HashKey,

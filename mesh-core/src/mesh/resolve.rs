@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     EndpointIndex, Mesh, MeshDefaults, Rules, Service,
-    checks::check,
+    analysis::check,
     meaning::{Meaning, Meanings},
     virtual_address,
 };

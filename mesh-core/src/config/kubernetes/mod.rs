@@ -12,6 +12,7 @@ pub use endpoint_slice::{
 pub use pod::{
     Container, ContainerPort, Deployment, DeploymentSpec, EnvVar, EnvVarSource, FieldRef,
     LabelSelector, Pod, PodCondition, PodIp, PodMetadata, PodSpec, PodStatus, PodTemplate,
+    SecurityContext,
 };
 pub use secret::{ConfigMap, Secret};
 pub use service::{Service, ServicePort, ServiceSpec, ServiceType};

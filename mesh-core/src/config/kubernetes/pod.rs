@@ -24,7 +24,17 @@ pub struct Pod {
 pub struct PodSpec {
     pub service_account_name: String,
     pub node_name: String,
+    pub host_network: bool,
+    pub security_context: SecurityContext,
     pub containers: Vec<Container>,
+    pub init_containers: Vec<Container>,
+}
+
+/// As whom processes run.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecurityContext {
+    pub run_as_user: Option<i64>,
 }
 
 /// What became of a pod.
@@ -65,6 +75,7 @@ pub struct Container {
     pub env: Vec<EnvVar>,
     pub command: Vec<String>,
     pub args: Vec<String>,
+    pub security_context: SecurityContext,
 }
 
 /// A port a container listens on.

@@ -1,3 +1,4 @@
+mod envoy_filter;
 mod fields;
 mod kinds;
 
@@ -189,6 +190,9 @@ impl Reader {
 
     /// A kind that is not read: a slip of the fingers, or not supported yet.
     fn unknown_kind(&mut self, node: &Node, reference: ResourceRef, group: &str, kind: &str) {
+        if (group, kind) == (NETWORKING, "EnvoyFilter") {
+            self.envoy_filter(node, &reference);
+        }
         let known = KINDS.iter().find(|(_, known)| *known == kind);
         let ours = group.is_empty() || KINDS.iter().any(|(known, _)| *known == group);
         let slip = match known {

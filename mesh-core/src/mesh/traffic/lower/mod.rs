@@ -12,7 +12,7 @@ pub(in crate::mesh) use policy::retry_policy;
 
 use std::sync::Arc;
 
-use super::{ClientMatch, Destination, GatewayName, HttpRule, TrafficRules, WeightedDestination};
+use super::{ClientMatch, Destination, GatewayName, TrafficRules, WeightedDestination};
 use crate::{
     config::{Problem, Resource, istio},
     mesh::{Exports, MeshDefaults, findings::Findings},
@@ -72,7 +72,6 @@ pub(in crate::mesh) fn traffic_rules(
             .map(|(field, route)| lower.tcp_rule(field, route))
             .collect(),
     };
-    lower.unreachable(&rules.http);
     lower.findings.conclude(rules)
 }
 
@@ -173,20 +172,6 @@ impl Lower<'_> {
                 .collect(),
             labels: Selector(labels.clone()),
             namespace: Some(namespace).filter(|ns| !ns.is_empty()).map(Into::into),
-        }
-    }
-
-    /// Rules after one that takes everything never come into play.
-    fn unreachable(&mut self, rules: &[HttpRule]) {
-        let Some(last) = rules.iter().position(HttpRule::is_catch_all) else {
-            return;
-        };
-        for rule in &rules[last + 1..] {
-            let reason = format!(
-                "is never reached: {} takes every request",
-                rules[last].field
-            );
-            self.findings.warn(&rule.field, reason);
         }
     }
 }
