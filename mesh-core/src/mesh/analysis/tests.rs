@@ -1,7 +1,6 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use super::*;
-use crate::config::Severity;
 
 fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/analysis")
