@@ -86,6 +86,14 @@ impl SnapshotCache {
         self.announce();
     }
 
+    /// Says that what a node is served is what follows from this version of the configuration too.
+    pub fn keep(&self, node: &Node, planned: u64) {
+        let mut nodes = self.lock();
+        entry(&mut nodes, node.id(), node).status.planned = planned;
+        drop(nodes);
+        self.announce();
+    }
+
     /// The nodes with a stream.
     pub fn connected(&self) -> Vec<Arc<Node>> {
         self.lock()

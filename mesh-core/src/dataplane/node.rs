@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::name::{Labels, Locality};
 
 /// Which proxy asks for a plan.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Node {
     /// What it does.
     pub kind: NodeKind,

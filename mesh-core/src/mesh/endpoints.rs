@@ -16,8 +16,8 @@ use crate::{
 /// The instances of every service. Kept apart from the rules, because it changes far more often.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EndpointIndex {
-    workloads: Vec<Arc<Workload>>,
-    namespaces: BTreeMap<Arc<str>, Arc<Instances>>,
+    workloads: Arc<Vec<Arc<Workload>>>,
+    namespaces: Arc<BTreeMap<Arc<str>, Arc<Instances>>>,
 }
 
 /// The instances of one namespace: no service has instances in another.
@@ -93,9 +93,52 @@ impl EndpointIndex {
         let namespaces: BTreeMap<_, _> = namespaces.collect();
         let all = namespaces.values().flat_map(|found| &found.workloads);
         Self {
-            workloads: all.cloned().collect(),
-            namespaces,
+            workloads: Arc::new(all.cloned().collect()),
+            namespaces: Arc::new(namespaces),
         }
+    }
+
+    /// The instances of these services alone, without what else runs.
+    pub(super) fn only<'a>(&self, services: impl IntoIterator<Item = &'a Arc<Service>>) -> Self {
+        let mut namespaces: BTreeMap<Arc<str>, Instances> = BTreeMap::new();
+        for service in services {
+            if let Some(endpoints) = self.service(service) {
+                let instances = namespaces.entry(service.namespace.clone()).or_default();
+                let host = service.host.clone();
+                instances.services.insert(host, endpoints.clone());
+            }
+        }
+        let shared = namespaces
+            .into_iter()
+            .map(|(name, found)| (name, Arc::new(found)));
+        Self {
+            workloads: Arc::default(),
+            namespaces: Arc::new(shared.collect()),
+        }
+    }
+
+    /// What runs in a namespace.
+    pub(super) fn of_namespace(&self, namespace: &str) -> Self {
+        let found = self.namespaces.get_key_value(namespace);
+        let workloads = found.map(|(_, found)| found.workloads.clone());
+        let found = found.map(|(name, found)| (name.clone(), found.clone()));
+        Self {
+            workloads: Arc::new(workloads.unwrap_or_default()),
+            namespaces: Arc::new(found.into_iter().collect()),
+        }
+    }
+
+    /// Whether this is the very same version.
+    pub(super) fn is_version_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.namespaces, &other.namespaces)
+    }
+
+    /// Whether both hold the same instances, not only equal ones.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.namespaces, &other.namespaces)
+            || self.namespaces.len() == other.namespaces.len()
+                && (self.namespaces.iter().zip(&*other.namespaces))
+                    .all(|((a, x), (b, y))| a == b && (Arc::ptr_eq(x, y) || x.is_same(y)))
     }
 
     /// Every workload, pods and WorkloadEntries, by namespace and name.
@@ -143,6 +186,12 @@ impl EndpointIndex {
 }
 
 impl ServiceEndpoints {
+    /// Where instances are called, at any port.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &WorkloadAddress> {
+        let all = self.ports.values().flatten();
+        all.map(|endpoint| &endpoint.address)
+    }
+
     /// The instances of a port.
     pub fn of(&self, port: u16) -> &[Endpoint] {
         self.ports.get(&port).map_or(&[][..], Vec::as_slice)
@@ -163,6 +212,15 @@ pub(super) fn same_places<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
 }
 
 impl Instances {
+    fn is_same(&self, other: &Self) -> bool {
+        same_places(&self.workloads, &other.workloads)
+            && self.services.len() == other.services.len()
+            && self.services.iter().all(|(host, endpoints)| {
+                let other = other.services.get(host);
+                other.is_some_and(|other| Arc::ptr_eq(endpoints, other))
+            })
+    }
+
     fn find(told: Told, before: Option<&Self>) -> Self {
         let finder = Finder::new(&told.resources, &told.defaults);
         let mut services = HashMap::with_capacity(told.services.len());

@@ -14,6 +14,7 @@ mod findings;
 mod gateway;
 mod meaning;
 mod mtls;
+mod part;
 mod question;
 mod resolve;
 mod scope;
@@ -95,6 +96,8 @@ struct Rules {
     scopes: Vec<Arc<SidecarScope>>,
     tests: Vec<Arc<MeshTest>>,
     secrets: BTreeMap<(Arc<str>, Arc<str>), Arc<Resource>>,
+    /// Labels that some rule asks of callers.
+    asked_of_callers: BTreeSet<(String, String)>,
     written: Vec<Arc<Resource>>,
     meanings: Meanings,
 }

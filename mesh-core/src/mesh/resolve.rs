@@ -133,7 +133,8 @@ impl Rules {
         same.find(|known| known.reference == service.reference)
     }
 
-    fn index(&mut self) {
+    pub(super) fn index(&mut self) {
+        self.asked_of_callers = self.labels_of_callers();
         for service in &self.services {
             let same = self
                 .services_by_host

@@ -24,8 +24,6 @@ const INBOUND_SOURCE_V6: [u16; 8] = [0, 0, 0, 0, 0, 0, 0, 6];
 
 /// Plans every outbound cluster the proxy may be asked for, with its instances.
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
-    put(snapshot, passthrough(names::PASSTHROUGH));
-    put(snapshot, black_hole());
     for (service, port) in view.ports() {
         let rule = view.destination_policy(service);
         let whole = [("", None)];
@@ -42,6 +40,12 @@ pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<
             destination.plan(view, snapshot, problems);
         }
     }
+}
+
+/// Plans where calls to addresses nobody declared go.
+pub(super) fn put_undeclared(snapshot: &mut Snapshot) {
+    put(snapshot, passthrough(names::PASSTHROUGH));
+    put(snapshot, black_hole());
 }
 
 /// Where connections that arrived for a port of the workload itself go: on to it, as they are.

@@ -5,7 +5,8 @@
 //! the mesh asks for and a plan cannot honour is returned as a problem, never dropped in silence,
 //! and never in favour of the caller: a policy that cannot be judged denies.
 //!
-//! Reading order: [`plan`] puts a snapshot together; `outbound`, `inbound` and `gateway` make
+//! Reading order: [`plan`] puts a snapshot together, [`Planner`] does so for many proxies and
+//! versions (`memo`); `outbound`, `inbound` and `gateway` make
 //! listeners; `tables` and `rules` make routes; `clusters` and `endpoints` say where they lead;
 //! `access` and `security` say who may.
 
@@ -22,6 +23,7 @@ mod hosts;
 mod http;
 mod inbound;
 mod matches;
+mod memo;
 mod names;
 mod outbound;
 mod policy;
@@ -40,12 +42,10 @@ use std::sync::Arc;
 
 use crate::{
     config::Problem,
-    dataplane::{
-        AccessLogFormat, Fraction, Name, Node, NodeKind, Secret, SecretValue, Snapshot, Tracing,
-    },
+    dataplane::{AccessLogFormat, Fraction, Name, Node, Secret, SecretValue, Snapshot, Tracing},
     mesh::Mesh,
 };
-use view::View;
+pub use memo::Planner;
 
 /// What a plan takes from the one who runs the mesh rather than from what users wrote.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,23 +76,8 @@ impl Default for PlanOptions<'_> {
 /// The version of the snapshot is left empty: it follows from the content, and whoever keeps
 /// snapshots gives it.
 pub fn plan(mesh: &Mesh, node: &Node, options: &PlanOptions<'_>) -> (Snapshot, Vec<Problem>) {
-    let view = View::new(mesh, node, options);
-    let mut problems = Vec::new();
-    let mut snapshot = Snapshot::default();
-    match node.kind {
-        NodeKind::Sidecar => {
-            outbound::plan(&view, &mut snapshot, &mut problems);
-            inbound::plan(&view, &mut snapshot, &mut problems);
-        }
-        NodeKind::Gateway => gateway::plan(&view, &mut snapshot, &mut problems),
-    }
-    clusters::plan(&view, &mut snapshot, &mut problems);
-    if let Some(roots) = options.roots_pem {
-        put_roots(&mut snapshot, roots);
-    }
-    problems.sort();
-    problems.dedup();
-    (snapshot, problems)
+    let (snapshot, problems) = Planner::default().plan(mesh, node, options);
+    (Arc::unwrap_or_clone(snapshot), problems)
 }
 
 fn put_roots(snapshot: &mut Snapshot, pem: &str) {

@@ -28,10 +28,30 @@ impl<'a> View<'a> {
         let scope = mesh.scope(&node.namespace, &node.labels);
         // A Sidecar is about workloads: an edge sees everything that is exported to it.
         let limited = node.kind == NodeKind::Sidecar;
-        let mut services: Vec<_> = mesh
+        let services = mesh
             .services_visible_to(&node.namespace)
             .filter(|service| !limited || scope.sees(service))
             .collect();
+        Self::of(mesh, node, options, scope.outbound, services)
+    }
+
+    /// A part of the mesh that holds nothing but what the proxy sees.
+    pub(super) fn of_everything(
+        mesh: &'a Mesh,
+        node: &'a Node,
+        options: &'a PlanOptions<'a>,
+    ) -> Self {
+        let services = mesh.services().iter().collect();
+        Self::of(mesh, node, options, mesh.defaults().outbound, services)
+    }
+
+    fn of(
+        mesh: &'a Mesh,
+        node: &'a Node,
+        options: &'a PlanOptions<'a>,
+        outbound: OutboundMode,
+        mut services: Vec<&'a Arc<Service>>,
+    ) -> Self {
         services.sort_by(|a, b| a.host.as_str().cmp(b.host.as_str()));
         let mut aliases: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for service in &services {
@@ -43,7 +63,7 @@ impl<'a> View<'a> {
             mesh,
             node,
             options,
-            outbound: scope.outbound,
+            outbound,
             services,
             aliases,
         }

@@ -18,9 +18,9 @@ use std::{
 
 use mesh_core::{
     config::{ConfigSet, Problem},
-    dataplane::{AccessLogFormat, Node, Tracing},
+    dataplane::{AccessLogFormat, Node, Snapshot, Tracing},
     mesh::{Mesh, MeshDefaults},
-    plan::{PlanOptions, plan},
+    plan::{PlanOptions, Planner},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -141,7 +141,8 @@ impl ControlPlane {
         for run in self.sources {
             running.spawn(run(sender.clone()));
         }
-        let mut planner = Planner {
+        let mut planning = Planning {
+            planner: Planner::default(),
             options: self.options,
             cache: self.cache.clone(),
             reporter: Reporter::new(self.events),
@@ -157,17 +158,17 @@ impl ControlPlane {
             tokio::select! {
                 Some(change) = changes.recv() => {
                     if let Some(reason) = store.take(change, Instant::now()) {
-                        planner.reporter.report(ControlEvent::Trouble(reason));
+                        planning.reporter.report(ControlEvent::Trouble(reason));
                     }
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let set = planner.resolve(&mut store);
-                    planner.plan();
+                    let set = planning.resolve(&mut store);
+                    planning.plan();
                     self.config.send_replace(set);
                 }
-                Ok(()) = nodes.changed() => planner.plan(),
+                Ok(()) = nodes.changed() => planning.plan(),
             }
-            planner.reporter.compare(&self.cache.status());
+            planning.reporter.compare(&self.cache.status());
         }
     }
 }
@@ -208,13 +209,14 @@ impl ControlHandle {
 }
 
 /// From the written configuration to snapshots in the cache.
-struct Planner {
+struct Planning {
+    planner: Planner,
     options: ControlOptions,
     cache: SnapshotCache,
     reporter: Reporter,
     mesh: Option<Arc<Mesh>>,
-    /// For which node, as it described itself, which version was planned last.
-    planned: BTreeMap<String, (Arc<Node>, u64)>,
+    /// For which node, as it described itself, which version was planned last, and how.
+    planned: BTreeMap<String, (Arc<Node>, u64, Arc<Snapshot>)>,
     /// Problems of the last full resolution.
     found: Vec<Problem>,
     /// Problems of the last version that was reported.
@@ -223,14 +225,18 @@ struct Planner {
     told: BTreeSet<Problem>,
 }
 
-impl Planner {
+impl Planning {
     fn resolve(&mut self, store: &mut ConfigStore) -> Arc<ConfigSet> {
         let (set, mut problems) = store.version();
         let version = set.version();
         let fast = self.mesh.as_ref().and_then(|mesh| mesh.with_instances(set));
         let is_fast = fast.is_some();
         let mesh = fast.unwrap_or_else(|| {
-            let (mesh, found) = Mesh::resolve(set, &self.options.defaults);
+            let defaults = &self.options.defaults;
+            let (mesh, found) = match &self.mesh {
+                Some(before) => before.next(set, defaults),
+                None => Mesh::resolve(set, defaults),
+            };
             self.found = found;
             mesh
         });
@@ -258,13 +264,21 @@ impl Planner {
         let ids: BTreeSet<String> = connected.iter().map(|node| node.id()).collect();
         self.planned.retain(|id, _| ids.contains(id));
         for node in connected {
-            let current = (node.clone(), mesh.version());
-            if self.planned.get(&node.id()) == Some(&current) {
+            let version = mesh.version();
+            let known = self.planned.get(&node.id());
+            let known = known.filter(|(as_it_was, ..)| *as_it_was == node);
+            if known.is_some_and(|(_, planned, _)| *planned == version) {
                 continue;
             }
-            let (snapshot, problems) = plan(mesh, &node, &options);
-            self.cache.put(&node, mesh.version(), &snapshot);
-            self.planned.insert(node.id(), current);
+            let (snapshot, problems) = self.planner.plan(mesh, &node, &options);
+            match known {
+                Some((.., served)) if Arc::ptr_eq(served, &snapshot) => {
+                    self.cache.keep(&node, version);
+                }
+                _ => self.cache.put(&node, version, &snapshot),
+            }
+            self.planned
+                .insert(node.id(), (node.clone(), version, snapshot));
             let new: Vec<Problem> = problems
                 .into_iter()
                 .filter(|problem| self.told.insert(problem.clone()))

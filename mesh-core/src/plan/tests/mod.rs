@@ -5,6 +5,7 @@ mod clusters;
 mod determinism;
 mod gateway;
 mod inbound;
+mod memo;
 mod outbound;
 mod rules;
 mod samples;

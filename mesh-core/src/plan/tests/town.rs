@@ -55,12 +55,15 @@ impl Town {
         }
     }
 
-    pub(super) fn mesh(&self) -> Arc<Mesh> {
-        let defaults = MeshDefaults {
+    pub(super) fn defaults(&self) -> MeshDefaults {
+        MeshDefaults {
             virtual_addresses: IpNetwork::parse("127.254.0.0/16").filter(|_| self.gives_addresses),
             ..MeshDefaults::default()
-        };
-        Mesh::resolve(&self.set, &defaults).0
+        }
+    }
+
+    pub(super) fn mesh(&self) -> Arc<Mesh> {
+        Mesh::resolve(&self.set, &self.defaults()).0
     }
 
     /// The sidecar of the first pod of a Deployment, with an explicit proxy port.

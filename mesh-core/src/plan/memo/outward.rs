@@ -1,0 +1,237 @@
+//! What a workload calls, or what an edge opens: once for all nodes that differ in nothing that
+//! matters to it.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+
+use super::{Part, pool::Pool};
+use crate::{
+    dataplane::{Node, NodeKind},
+    mesh::{DestinationPolicy, Mesh, Service, ServiceEndpoints},
+    name::Host,
+    plan::{PlanOptions, clusters, gateway, outbound, view::View},
+};
+
+/// Listeners, their tables, and what they lead to.
+#[derive(Debug)]
+pub(super) struct Outward {
+    /// The version it was last compared with.
+    compared: Mesh,
+    /// What listeners and tables were planned from.
+    from: Mesh,
+    listeners: Arc<Part>,
+    /// The destinations, as far as their services and rules go.
+    calls: Vec<Call>,
+    /// What every destination was planned from.
+    common: Mesh,
+    destinations: HashMap<Host, Destination>,
+    whole: Arc<Part>,
+}
+
+/// A service that is called, and the rule on how.
+#[derive(Debug, Clone)]
+struct Call {
+    service: Arc<Service>,
+    rule: Option<Arc<DestinationPolicy>>,
+}
+
+#[derive(Debug, Clone)]
+struct Destination {
+    call: Call,
+    endpoints: Option<Arc<ServiceEndpoints>>,
+    part: Arc<Part>,
+}
+
+/// A node of which only that is left which may matter to what it calls.
+pub(super) fn key(mesh: &Mesh, node: &Node) -> Node {
+    let is_ipv6 = node.addresses.first().is_some_and(IpAddr::is_ipv6);
+    let family: IpAddr = match is_ipv6 {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    let (labels, addresses) = match node.kind {
+        NodeKind::Sidecar => {
+            let known = mesh.known_addresses(&node.namespace, &node.addresses);
+            (mesh.telling(&node.labels), known)
+        }
+        NodeKind::Gateway => (node.labels.clone(), Vec::new()),
+    };
+    Node {
+        name: String::new(),
+        service_account: String::new(),
+        workload: String::new(),
+        labels,
+        addresses: std::iter::once(family).chain(addresses).collect(),
+        ..node.clone()
+    }
+}
+
+impl Outward {
+    pub(super) fn new(
+        mesh: &Mesh,
+        node: &Node,
+        options: &PlanOptions<'static>,
+        pool: &mut Pool,
+    ) -> Self {
+        let from = part(mesh, node);
+        let (listeners, calls) = listeners(&from, node, options, pool);
+        let common = from.without_calls();
+        let mut outward = Self {
+            compared: mesh.clone(),
+            from,
+            listeners,
+            calls,
+            common,
+            destinations: HashMap::new(),
+            whole: Arc::default(),
+        };
+        outward.plan_destinations(mesh, node, options, pool);
+        outward.join();
+        outward
+    }
+
+    /// The same for the next version.
+    pub(super) fn next(
+        mut self,
+        mesh: &Mesh,
+        node: &Node,
+        options: &PlanOptions<'static>,
+        pool: &mut Pool,
+    ) -> Self {
+        let from = match self.compared.shares_rules(mesh) {
+            true => self.from.clone().known_by_address(mesh),
+            false => part(mesh, node),
+        };
+        let mut is_new = false;
+        if !self.from.is_same(&from) {
+            let (listeners, calls) = listeners(&from, node, options, pool);
+            let common = from.without_calls();
+            if !self.common.is_same(&common) {
+                self.destinations.clear();
+                self.common = common;
+            }
+            (self.listeners, self.calls) = (listeners, calls);
+            self.from = from;
+            is_new = true;
+        }
+        self.compared = mesh.clone();
+        is_new |= self.plan_destinations(mesh, node, options, pool);
+        if is_new {
+            self.join();
+        }
+        self
+    }
+
+    pub(super) fn whole(&self) -> Arc<Part> {
+        self.whole.clone()
+    }
+
+    /// Whether something is not as before.
+    fn plan_destinations(
+        &mut self,
+        mesh: &Mesh,
+        node: &Node,
+        options: &PlanOptions<'static>,
+        pool: &mut Pool,
+    ) -> bool {
+        let mut is_new = self.destinations.len() != self.calls.len();
+        let mut before = std::mem::take(&mut self.destinations);
+        for call in &self.calls {
+            let host = call.service.host.clone();
+            let endpoints = mesh.endpoints().service(&call.service);
+            let known = before.remove(&host);
+            let destination = match known {
+                Some(known) if known.is_of(call, endpoints) => known,
+                _ => {
+                    is_new = true;
+                    let from = self.common.towards(&call.service, call.rule.as_ref(), mesh);
+                    Destination {
+                        call: call.clone(),
+                        endpoints: endpoints.cloned(),
+                        part: destination(&from, node, options, pool),
+                    }
+                }
+            };
+            self.destinations.insert(host, destination);
+        }
+        is_new
+    }
+
+    fn join(&mut self) {
+        let mut whole = Part::default();
+        whole.add(&self.listeners);
+        for call in &self.calls {
+            if let Some(destination) = self.destinations.get(&call.service.host) {
+                whole.add(&destination.part);
+            }
+        }
+        clusters::put_undeclared(&mut whole.snapshot);
+        self.whole = Arc::new(whole);
+    }
+}
+
+impl Destination {
+    fn is_of(&self, call: &Call, endpoints: Option<&Arc<ServiceEndpoints>>) -> bool {
+        Arc::ptr_eq(&self.call.service, &call.service)
+            && is_same(self.call.rule.as_ref(), call.rule.as_ref())
+            && is_same(self.endpoints.as_ref(), endpoints)
+    }
+}
+
+fn is_same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    }
+}
+
+/// What listeners and tables depend on: an edge serves rules of every namespace.
+fn part(mesh: &Mesh, node: &Node) -> Mesh {
+    match node.kind {
+        NodeKind::Sidecar => mesh.outward(&node.namespace),
+        NodeKind::Gateway => mesh.with_every_rule(),
+    }
+}
+
+/// The listeners, and what may be called.
+fn listeners(
+    from: &Mesh,
+    node: &Node,
+    options: &PlanOptions<'static>,
+    pool: &mut Pool,
+) -> (Arc<Part>, Vec<Call>) {
+    let view = View::new(from, node, options);
+    let mut part = Part::default();
+    let (snapshot, problems) = (&mut part.snapshot, &mut part.problems);
+    match node.kind {
+        NodeKind::Sidecar => outbound::plan(&view, snapshot, problems),
+        NodeKind::Gateway => gateway::plan(&view, snapshot, problems),
+    }
+    pool.share(&mut part);
+    let calls = view.services().map(|service| Call {
+        service: service.clone(),
+        rule: from
+            .destination_policy(service, &node.namespace, &node.labels)
+            .cloned(),
+    });
+    let calls = calls.collect();
+    (Arc::new(part), calls)
+}
+
+/// The clusters of one service.
+fn destination(
+    from: &Mesh,
+    node: &Node,
+    options: &PlanOptions<'static>,
+    pool: &mut Pool,
+) -> Arc<Part> {
+    let view = View::of_everything(from, node, options);
+    let mut part = Part::default();
+    clusters::plan(&view, &mut part.snapshot, &mut part.problems);
+    pool.share(&mut part);
+    Arc::new(part)
+}
