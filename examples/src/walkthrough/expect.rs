@@ -69,6 +69,7 @@ impl Met<'_> {
             head: Some(head),
             connection: &facts,
             remote: source,
+            claims: None,
         };
         self.judges.let_pass(&request)
     }

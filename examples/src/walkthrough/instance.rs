@@ -212,6 +212,7 @@ impl Call<'_> {
             head: None,
             connection: facts,
             remote: facts.source.ip(),
+            claims: None,
         };
         if !all_allow(&judges.connections, &request) {
             return Welcome::Refused;

@@ -81,4 +81,15 @@ pub enum Principal {
     RemoteNetwork(IpNetwork),
     /// A header or pseudo-header.
     Header(HeaderMatch),
+    /// A claim of the request's verified token.
+    Claim(ClaimMatch),
+}
+
+/// A condition on a claim of a verified token. A request without one meets none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClaimMatch {
+    /// Names that lead to it from the token's payload, through nested objects.
+    pub path: Vec<String>,
+    /// One of these must match the claim's text, or one text of its list.
+    pub values: Vec<Pattern>,
 }

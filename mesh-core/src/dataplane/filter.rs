@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{AccessLog, AccessRules, Name, Origin, RouteTable, Tracing, WeightedCluster, human};
+use super::{AccessLog, AccessRules, JwtFilter, Name, Origin, RouteTable, Tracing, WeightedCluster, human};
 
 /// What happens to a connection before its chain ends it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -112,6 +112,8 @@ pub enum RouteSource {
 pub enum HttpFilter {
     /// Tell the other side who we are and learn who it is (Istio's metadata exchange).
     PeerMetadata,
+    /// Verify the tokens that requests bring.
+    JwtAuthn(JwtFilter),
     /// Decide whether the caller may do this.
     Rbac(RbacFilter),
     /// Inject the faults that routes ask for.

@@ -18,8 +18,9 @@ mod route;
 mod security;
 mod snapshot;
 mod telemetry;
+mod token;
 
-pub use access::{AccessAction, AccessPolicy, AccessRules, Permission, Principal};
+pub use access::{AccessAction, AccessPolicy, AccessRules, ClaimMatch, Permission, Principal};
 pub use cluster::{
     Balancing, CircuitLimits, Cluster, ClusterMetadata, Discovery, DnsDiscovery, HashTable,
     OriginalDestination, OutlierDetection, ServiceRef, TlsMatch, UpstreamProtocol, UpstreamTls,
@@ -52,6 +53,7 @@ pub use security::{
 };
 pub use snapshot::Snapshot;
 pub use telemetry::{AccessLog, AccessLogFilter, AccessLogFormat, Tracing};
+pub use token::{ClaimHeader, JwtFilter, JwtHeader, JwtProvider};
 
 pub use crate::name::IpNetwork;
 

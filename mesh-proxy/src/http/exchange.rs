@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Incoming;
-use mesh_routing::{Matched, RequestHead, action::EditFacts, router::Action};
+use mesh_routing::{Matched, RequestHead, access::Claims, action::EditFacts, router::Action};
 
 use super::{
     attempt,
@@ -33,6 +33,8 @@ pub(super) struct Exchange<'a> {
     pub(super) seed: u64,
     pub(super) record: Untold,
     pub(super) upgrade: Option<Upgrade>,
+    /// What its verified token says.
+    pub(super) claims: Option<Claims>,
     /// What filters want to write on the answer.
     pub(super) on_response: filters::OnResponse,
 }
@@ -79,6 +81,7 @@ impl<'a> Exchange<'a> {
             head,
             record: Untold(Some(record)),
             upgrade: None,
+            claims: None,
             on_response: filters::OnResponse::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use mesh_core::dataplane::Name;
+use mesh_routing::access::token::TokenError;
 
 /// Why a request was not answered by its destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,11 @@ pub enum Failure {
     AccessDenied {
         /// The policy that said so; none when no ALLOW policy matched.
         policy: Option<Name>,
+    },
+    /// It brings a token that is not accepted.
+    TokenRefused {
+        /// What is wrong with it.
+        error: TokenError,
     },
     /// Aborted on purpose.
     FaultAbort {
@@ -154,7 +160,9 @@ impl Failure {
             Self::IdleTimeout => ResponseFlags::STREAM_IDLE,
             Self::FaultAbort { .. } => ResponseFlags::FAULT_INJECTED,
             Self::BadRequest { .. } | Self::TooManyHeaders => ResponseFlags::DOWNSTREAM_PROTOCOL,
-            Self::AccessDenied { .. } | Self::UpgradeRefused => ResponseFlags::default(),
+            Self::AccessDenied { .. } | Self::TokenRefused { .. } | Self::UpgradeRefused => {
+                ResponseFlags::default()
+            }
         }
     }
 
@@ -178,6 +186,11 @@ impl Failure {
             Self::BadRequest { detail } => detail,
             Self::TooManyHeaders => "http2.too_many_headers",
             Self::UpgradeRefused => "upgrade_failed",
+            // As Envoy has it: without spaces, for they part the fields of a log.
+            Self::TokenRefused { error } => {
+                let error = error.to_string().replace(' ', "_");
+                return Cow::Owned(format!("jwt_authn_access_denied{{{error}}}"));
+            }
             Self::AccessDenied { policy } => {
                 let policy = policy.as_deref().unwrap_or("none");
                 return Cow::Owned(format!("rbac_access_denied_matched_policy[{policy}]"));

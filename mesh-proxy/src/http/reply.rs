@@ -18,6 +18,13 @@ pub(crate) fn failure(failure: &Failure, request_is_grpc: bool) -> Response<Prox
             .headers_mut()
             .insert("x-envoy-overloaded", HeaderValue::from_static("true"));
     }
+    if matches!(failure, Failure::TokenRefused { .. }) {
+        // RFC 6750, section 3.
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer error=\"invalid_token\""),
+        );
+    }
     response
 }
 
@@ -61,6 +68,10 @@ fn wording(failure: &Failure) -> (StatusCode, String) {
             "upstream request timeout".into(),
         ),
         Failure::IdleTimeout => (StatusCode::REQUEST_TIMEOUT, "stream timeout".into()),
+        Failure::TokenRefused { error } => (
+            status(error.status(), StatusCode::UNAUTHORIZED),
+            error.to_string(),
+        ),
         Failure::AccessDenied { .. } => (StatusCode::FORBIDDEN, "RBAC: access denied".into()),
         Failure::FaultAbort { status: code } => (
             status(*code, StatusCode::INTERNAL_SERVER_ERROR),

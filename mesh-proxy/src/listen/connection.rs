@@ -147,6 +147,7 @@ where
         head: None,
         connection: &connection,
         remote,
+        claims: None,
     };
     let verdicts = chosen.chain.network_access.iter();
     let denied = verdicts

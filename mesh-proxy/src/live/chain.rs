@@ -5,7 +5,7 @@ use mesh_core::dataplane::{
     AccessLog, FilterChain, HttpConnectionManager, HttpFilter, NetworkFilter, RouteSource,
     Snapshot, Terminal,
 };
-use mesh_routing::{Authorizer, Router, action::Split};
+use mesh_routing::{Authorizer, Router, access::TokenVerifier, action::Split};
 use mesh_tls::Acceptor;
 
 use super::{LiveConfig, security::SecurityCompiler};
@@ -50,6 +50,7 @@ pub(crate) struct HttpShared {
 #[derive(Debug)]
 pub(crate) enum HttpFilterInForce {
     PeerMetadata,
+    Authenticate(TokenVerifier),
     Rbac(Authorizer),
     Fault,
     Cors,
@@ -193,6 +194,10 @@ fn compile_filters(planned: &[HttpFilter]) -> Result<Vec<HttpFilterInForce>, Str
     for (index, filter) in planned.iter().enumerate() {
         filters.push(match filter {
             HttpFilter::PeerMetadata => HttpFilterInForce::PeerMetadata,
+            HttpFilter::JwtAuthn(tokens) => HttpFilterInForce::Authenticate(
+                TokenVerifier::compile(tokens)
+                    .map_err(|error| format!("filters[{index}]: {error}"))?,
+            ),
             HttpFilter::Rbac(rbac) => HttpFilterInForce::Rbac(
                 Authorizer::compile(rbac).map_err(|error| format!("filters[{index}]: {error}"))?,
             ),

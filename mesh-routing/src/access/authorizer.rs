@@ -2,7 +2,11 @@ use std::{fmt, net::IpAddr};
 
 use mesh_core::dataplane::{AccessAction, AccessRules, Name, Origin, RbacFilter};
 
-use super::condition::{Permission, Principal, Question};
+use super::{
+    condition::{Permission, Principal, Question},
+    explain::{self, AccessExplanation},
+    token::Claims,
+};
 use crate::{
     CompileError, ConnectionFacts, RequestHead, compile_error::compile_all, predicate::Judge,
 };
@@ -19,17 +23,17 @@ pub struct Authorizer {
 }
 
 #[derive(Debug)]
-struct Rules {
-    action: AccessAction,
-    policies: Box<[Policy]>,
+pub(super) struct Rules {
+    pub(super) action: AccessAction,
+    pub(super) policies: Box<[Policy]>,
 }
 
 #[derive(Debug)]
-struct Policy {
-    name: Name,
-    origin: Option<Origin>,
-    permissions: Box<[Permission]>,
-    principals: Box<[Principal]>,
+pub(super) struct Policy {
+    pub(super) name: Name,
+    pub(super) origin: Option<Origin>,
+    pub(super) permissions: Box<[Permission]>,
+    pub(super) principals: Box<[Principal]>,
 }
 
 /// What is asked for, and by whom.
@@ -41,6 +45,8 @@ pub struct AccessRequest<'a> {
     pub connection: &'a ConnectionFacts<'a>,
     /// The caller's address by trusted hops; the connection's other end where there are none.
     pub remote: IpAddr,
+    /// What the request's verified token says; none without one.
+    pub claims: Option<&'a Claims>,
 }
 
 /// May they?
@@ -105,6 +111,27 @@ impl Authorizer {
     pub fn shadow(&self, request: &AccessRequest<'_>) -> Option<Verdict<'_>> {
         self.shadow.as_ref().map(|rules| rules.check(request))
     }
+
+    /// What [`Self::check`] says, and of each policy why it does not match. `planned` is what this
+    /// was compiled from.
+    pub fn explain<'a>(
+        &'a self,
+        planned: &RbacFilter,
+        request: &AccessRequest<'_>,
+    ) -> AccessExplanation<'a> {
+        let of = |rules: &'a Option<Rules>, planned: &Option<AccessRules>, is_shadow| {
+            let both = rules.as_ref().zip(planned.as_ref());
+            both.map(|(rules, planned)| explain::rules(rules, planned, request, is_shadow))
+                .unwrap_or_default()
+        };
+        let mut policies = of(&self.rules, &planned.rules, false);
+        policies.extend(of(&self.shadow, &planned.shadow_rules, true));
+        AccessExplanation {
+            verdict: self.check(request),
+            shadow: self.shadow(request),
+            policies,
+        }
+    }
 }
 
 impl Rules {
@@ -134,12 +161,16 @@ impl Rules {
         })
     }
 
-    fn check(&self, request: &AccessRequest<'_>) -> Verdict<'_> {
+    pub(super) fn question<'a>(&self, request: &'a AccessRequest<'a>) -> Question<'a> {
         let judge = match self.action {
             AccessAction::Allow => Judge::Every,
             AccessAction::Deny | AccessAction::Log => Judge::Any,
         };
-        let question = Question::new(request, judge);
+        Question::new(request, judge)
+    }
+
+    fn check(&self, request: &AccessRequest<'_>) -> Verdict<'_> {
+        let question = self.question(request);
         let matched = self.policies.iter().find(|policy| policy.matches(question));
         match (self.action, matched) {
             (AccessAction::Deny, Some(policy)) => Verdict::Deny {

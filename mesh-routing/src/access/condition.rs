@@ -5,7 +5,7 @@ use mesh_core::{
     name,
 };
 
-use super::AccessRequest;
+use super::{AccessRequest, token::Claims};
 use crate::{
     CompileError, RequestHead,
     compile_error::compile_all,
@@ -15,7 +15,7 @@ use crate::{
 /// What a policy is asked, and how deep in negations.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
-    request: &'a AccessRequest<'a>,
+    pub(super) request: &'a AccessRequest<'a>,
     judge: Judge,
     negated: bool,
 }
@@ -45,6 +45,14 @@ pub(super) enum Principal {
     DirectRemoteNetwork(IpNetwork),
     RemoteNetwork(IpNetwork),
     Header(HeaderPredicate),
+    Claim(ClaimTest),
+}
+
+/// A condition on a claim, ready to run.
+#[derive(Debug)]
+pub(super) struct ClaimTest {
+    path: Box<[String]>,
+    values: Box<[TextTest]>,
 }
 
 impl<'a> Question<'a> {
@@ -56,7 +64,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    fn not(self) -> Self {
+    pub(super) fn not(self) -> Self {
         Self {
             judge: self.judge.opposite(),
             negated: !self.negated,
@@ -117,6 +125,7 @@ impl Principal {
             Planned::DirectRemoteNetwork(network) => Self::DirectRemoteNetwork(*network),
             Planned::RemoteNetwork(network) => Self::RemoteNetwork(*network),
             Planned::Header(header) => Self::Header(HeaderPredicate::compile(header)?),
+            Planned::Claim(claim) => Self::Claim(ClaimTest::compile(claim)?),
         })
     }
 
@@ -134,7 +143,28 @@ impl Principal {
             Self::DirectRemoteNetwork(network) => holds(network, request.connection.source),
             Self::RemoteNetwork(network) => network.contains(request.remote),
             Self::Header(test) => question.of_request(|head| test.matches(head, question.judge)),
+            Self::Claim(test) => {
+                question.of_request(|_| request.claims.is_some_and(|claims| test.matches(claims)))
+            }
         }
+    }
+}
+
+impl ClaimTest {
+    fn compile(planned: &dataplane::ClaimMatch) -> Result<Self, CompileError> {
+        let values = compile_all("values", &planned.values, |value| {
+            TextTest::compile(value, false)
+        });
+        Ok(Self {
+            path: planned.path.as_slice().into(),
+            values: values.map_err(|error| error.within("claim"))?,
+        })
+    }
+
+    fn matches(&self, claims: &Claims) -> bool {
+        claims.any(&self.path, |text| {
+            self.values.iter().any(|value| value.matches(text))
+        })
     }
 }
 

@@ -128,6 +128,16 @@ impl HeaderPredicate {
     }
 }
 
+/// What a request has where a condition looks, in words.
+pub(crate) fn header_found(header: &HeaderMatch, head: Option<&RequestHead<'_>>) -> String {
+    let Some(head) = head else {
+        return "no request".into();
+    };
+    let subject = Subject::compile(&header.name).ok();
+    let text = subject.and_then(|subject| subject.text(head).map(Cow::into_owned));
+    text.map_or_else(|| "no such header".into(), |text| format!("{text:?}"))
+}
+
 impl Subject {
     fn compile(name: &str) -> Result<Self, CompileError> {
         Ok(match name {

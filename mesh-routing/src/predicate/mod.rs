@@ -3,5 +3,5 @@
 mod header;
 mod text;
 
-pub(crate) use header::{HeaderPredicate, Judge, ValueTest};
+pub(crate) use header::{HeaderPredicate, Judge, ValueTest, header_found};
 pub(crate) use text::TextTest;

@@ -173,6 +173,7 @@ impl Case {
             head: head.as_ref(),
             connection: &connection,
             remote: remote.unwrap_or(source),
+            claims: None,
         })
     }
 }
@@ -307,6 +308,16 @@ fn principal(part: &Principal, request: &AccessRequest<'_>, strict: bool, negate
         Principal::DirectRemoteNetwork(network) => network.contains(connection.source.ip()),
         Principal::RemoteNetwork(network) => network.contains(request.remote),
         Principal::Header(condition) => header(condition, request, strict, negated),
+        Principal::Claim(condition) => match request.head {
+            None => negated,
+            Some(_) => request.claims.is_some_and(|claims| {
+                let matches = |value: &str| {
+                    let mut patterns = condition.values.iter();
+                    patterns.any(|pattern| text(pattern, value, false))
+                };
+                claims.any(&condition.path, matches)
+            }),
+        },
     }
 }
 

@@ -10,6 +10,7 @@ use mesh_core::{
 };
 
 use super::{
+    claim,
     matcher::{header_match, pattern, read_header_match, read_pattern},
     reader::{Reader, Unread},
     scalar::{cidr, read_cidr, read_port},
@@ -242,6 +243,7 @@ fn principal(value: &Principal) -> rbac::Principal {
         Principal::DirectRemoteNetwork(network) => Identifier::DirectRemoteIp(cidr(network)),
         Principal::RemoteNetwork(network) => Identifier::RemoteIp(cidr(network)),
         Principal::Header(header) => Identifier::Header(header_match(header)),
+        Principal::Claim(claim) => Identifier::Metadata(claim::claim(claim)),
     };
     rbac::Principal {
         identifier: Some(identifier),
@@ -273,6 +275,9 @@ fn read_principal(r: &mut Reader, wire: rbac::Principal) -> Principal {
         }
         Some(Identifier::Header(wire)) => {
             Principal::Header(r.within("header", |r| read_header_match(r, wire)))
+        }
+        Some(Identifier::Metadata(wire)) => {
+            Principal::Claim(r.within("metadata", |r| claim::read_claim(r, wire)))
         }
         other => {
             r.refuse("identifier", format!("is not supported ({other:?})"));

@@ -14,10 +14,10 @@ use super::{
     reader::{Reader, Unread},
     route,
     scalar::{boolean, duration, duration_or_zero, number, read_duration, read_duration_or_zero},
-    telemetry,
+    telemetry, token,
 };
 use crate::proto::{
-    core, hcm, http_cors, http_fault, http_grpc_stats, http_rbac, http_router, listener,
+    core, hcm, http_cors, http_fault, http_grpc_stats, http_rbac, http_router, jwt_authn, listener,
     network_rbac, tcp_proxy, wkt,
 };
 
@@ -464,6 +464,9 @@ fn http_filter(value: &HttpFilter) -> hcm::HttpFilter {
         HttpFilter::PeerMetadata => optional(PEER_METADATA),
         HttpFilter::IstioStats => optional(ISTIO_STATS),
         HttpFilter::IstioAlpn => optional(ISTIO_ALPN),
+        HttpFilter::JwtAuthn(tokens) => {
+            required("envoy.filters.http.jwt_authn", pack(&token::http_filter(tokens)))
+        }
         HttpFilter::Rbac(rbac) => {
             required("envoy.filters.http.rbac", pack(&access::http_filter(rbac)))
         }
@@ -575,6 +578,10 @@ fn read_http_config(
     if holds::<http_rbac::Rbac>(any) {
         let wire = unpack(r, any)?;
         return Some(HttpFilter::Rbac(access::read_http_filter(r, wire)));
+    }
+    if holds::<jwt_authn::JwtAuthentication>(any) {
+        let wire = unpack(r, any)?;
+        return Some(HttpFilter::JwtAuthn(token::read_http_filter(r, wire)));
     }
     if holds::<http_fault::HttpFault>(any) {
         let wire: http_fault::HttpFault = unpack(r, any)?;

@@ -10,6 +10,7 @@
 
 mod access;
 mod any;
+mod claim;
 pub(crate) mod cluster;
 mod endpoints;
 mod filter;
@@ -23,6 +24,7 @@ mod route;
 pub(crate) mod scalar;
 pub(crate) mod security;
 mod telemetry;
+mod token;
 #[cfg(test)]
 mod tests;
 

@@ -20,7 +20,8 @@ pub use envoy_types::pb::{
                 common::fault::v3 as fault_common,
                 http::{
                     cors::v3 as http_cors, fault::v3 as http_fault,
-                    grpc_stats::v3 as http_grpc_stats, rbac::v3 as http_rbac,
+                    grpc_stats::v3 as http_grpc_stats, jwt_authn::v3 as jwt_authn,
+                    rbac::v3 as http_rbac,
                     router::v3 as http_router,
                 },
                 listener::{

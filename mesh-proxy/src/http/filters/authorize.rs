@@ -9,6 +9,7 @@ pub(super) fn apply(authorizer: &Authorizer, exchange: &Exchange<'_>) -> Result<
         head: Some(&head),
         connection: &exchange.connection.facts(),
         remote: headers::remote(exchange),
+        claims: exchange.claims.as_ref(),
     };
     match authorizer.check(&request) {
         Verdict::Allow => Ok(()),

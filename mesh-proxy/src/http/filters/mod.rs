@@ -1,5 +1,6 @@
 //! What happens to a request on its way, in the order of the plan.
 
+mod authenticate;
 mod authorize;
 mod fault;
 
@@ -36,6 +37,7 @@ pub(super) async fn apply(
 ) -> Result<Flow, Failure> {
     match filter {
         HttpFilterInForce::PeerMetadata => learn_who_calls(exchange),
+        HttpFilterInForce::Authenticate(verifier) => authenticate::apply(verifier, exchange)?,
         HttpFilterInForce::Rbac(authorizer) => authorize::apply(authorizer, exchange)?,
         HttpFilterInForce::Fault => {
             if let Some(policy) = matched.and_then(|matched| matched.route.fault.as_ref()) {

@@ -313,6 +313,7 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
     let filter = prop_oneof![
         Just(HttpFilter::PeerMetadata),
         rbac().prop_map(HttpFilter::Rbac),
+        tokens().prop_map(HttpFilter::JwtAuthn),
         Just(HttpFilter::Fault),
         Just(HttpFilter::Cors),
         Just(HttpFilter::GrpcStats),
@@ -709,6 +710,7 @@ fn principal() -> impl Strategy<Value = Principal> {
         network().prop_map(Principal::DirectRemoteNetwork),
         network().prop_map(Principal::RemoteNetwork),
         header_match().prop_map(Principal::Header),
+        claim().prop_map(Principal::Claim),
     ];
     leaf.prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
@@ -716,6 +718,49 @@ fn principal() -> impl Strategy<Value = Principal> {
             vec(inner.clone(), 0..3).prop_map(Principal::OneOf),
             inner.prop_map(|inner| Principal::Not(Box::new(inner))),
         ]
+    })
+}
+
+fn claim() -> impl Strategy<Value = ClaimMatch> {
+    let values = vec(word().prop_map(Pattern::Exact), 1..4).prop_map(|mut values| {
+        values.sort();
+        values.dedup();
+        values
+    });
+    (vec(word(), 1..3), values).prop_map(|(path, values)| ClaimMatch { path, values })
+}
+
+fn tokens() -> impl Strategy<Value = JwtFilter> {
+    let header = (word(), word()).prop_map(|(name, prefix)| JwtHeader { name, prefix });
+    let told = (word(), word()).prop_map(|(header, claim)| ClaimHeader { header, claim });
+    let provider = (
+        (word(), vec(word(), 0..3), any::<bool>(), 1..1000_u64),
+        (vec(header, 0..3), vec(word(), 0..3), vec(word(), 0..3)),
+        (word(), vec(told, 0..3), vec(word(), 0..3)),
+    );
+    let provider = provider.prop_map(|(of, from, to)| JwtProvider {
+        name: "".into(),
+        issuer: of.0,
+        audiences: of.1,
+        keys: JwtProvider::NO_KEYS.into(),
+        headers: from.0,
+        parameters: from.1,
+        cookies: from.2,
+        forward: of.2,
+        payload_header: to.0,
+        claim_headers: to.1,
+        space_delimited_claims: to.2,
+        clock_skew: Duration::from_secs(of.3),
+        origin: None,
+    });
+    (vec(provider, 1..4), any::<bool>()).prop_map(|(mut providers, bypass_cors_preflight)| {
+        for (index, provider) in providers.iter_mut().enumerate() {
+            provider.name = format!("origins-{index}").into();
+        }
+        JwtFilter {
+            providers,
+            bypass_cors_preflight,
+        }
     })
 }
 
