@@ -2,7 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{AccessLog, AccessRules, JwtFilter, Name, Origin, RouteTable, Tracing, WeightedCluster, human};
+use super::{
+    AccessLog, AccessRules, JwtFilter, Name, Origin, RouteTable, Tracing, WeightedCluster, human,
+};
 
 /// What happens to a connection before its chain ends it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

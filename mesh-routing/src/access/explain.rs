@@ -71,9 +71,22 @@ fn failed(
     question: Question<'_>,
 ) -> Option<Clause> {
     let parts = (&*policy.principals, &*planned.principals);
-    one_of(parts, question, "principals", |p, q| p.matches(q), principal).or_else(|| {
+    one_of(
+        parts,
+        question,
+        "principals",
+        |p, q| p.matches(q),
+        principal,
+    )
+    .or_else(|| {
         let parts = (&*policy.permissions, &*planned.permissions);
-        one_of(parts, question, "permissions", |p, q| p.matches(q), permission)
+        one_of(
+            parts,
+            question,
+            "permissions",
+            |p, q| p.matches(q),
+            permission,
+        )
     })
 }
 
@@ -101,8 +114,12 @@ fn permission(
         (_, Planned::Not(planned)) => (format!("not: {}", what(planned)), "it is".to_owned()),
         (_, Planned::Path(_)) => (what(planned), text(head.map(|head| head.path))),
         (_, Planned::Header(header)) => (what(planned), header_found(header, head)),
-        (_, Planned::DestinationNetwork(_)) => (what(planned), connection.destination.ip().to_string()),
-        (_, Planned::DestinationPort(_)) => (what(planned), connection.destination.port().to_string()),
+        (_, Planned::DestinationNetwork(_)) => {
+            (what(planned), connection.destination.ip().to_string())
+        }
+        (_, Planned::DestinationPort(_)) => {
+            (what(planned), connection.destination.port().to_string())
+        }
         (_, Planned::ServerName(_)) => (what(planned), text(connection.server_name)),
         (_, other) => (what(other), String::new()),
     };
@@ -136,7 +153,10 @@ fn principal(
         (_, Planned::Not(planned)) => (format!("not: {}", who(planned)), "it is".to_owned()),
         (_, Planned::Authenticated(_)) => {
             let peer = request.connection.peer.map(|peer| peer.as_str());
-            (who(planned), peer.map_or_else(|| "no identity".into(), |peer| format!("{peer:?}")))
+            (
+                who(planned),
+                peer.map_or_else(|| "no identity".into(), |peer| format!("{peer:?}")),
+            )
         }
         (_, Planned::DirectRemoteNetwork(_)) => {
             (who(planned), request.connection.source.ip().to_string())

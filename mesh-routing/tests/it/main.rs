@@ -11,3 +11,4 @@ mod path;
 mod request;
 mod resilience;
 mod router;
+mod token;

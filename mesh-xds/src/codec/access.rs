@@ -227,6 +227,7 @@ fn read_path(r: &mut Reader, wire: matcher::PathMatcher) -> Pattern {
     }
 }
 
+#[expect(deprecated, reason = "the form that Istio sends")]
 fn principal(value: &Principal) -> rbac::Principal {
     use rbac::principal::{Authenticated, Identifier, Set};
     let set = |values: &[Principal]| Set {
@@ -250,6 +251,7 @@ fn principal(value: &Principal) -> rbac::Principal {
     }
 }
 
+#[expect(deprecated, reason = "the form that Istio sends")]
 fn read_principal(r: &mut Reader, wire: rbac::Principal) -> Principal {
     use rbac::principal::Identifier;
     match wire.identifier {

@@ -69,7 +69,10 @@ pub(super) fn read_claim(r: &mut Reader, mut wire: MetadataMatcher) -> ClaimMatc
     });
     let mut path: Vec<String> = keys.collect();
     if filter != FILTER || path.first().is_none_or(|first| first != PAYLOAD) || path.len() < 2 {
-        r.refuse("filter", format!("is not supported unless it is of a token ({filter})"));
+        r.refuse(
+            "filter",
+            format!("is not supported unless it is of a token ({filter})"),
+        );
         path = vec![PAYLOAD.into(), String::new()];
     }
     path.remove(0);

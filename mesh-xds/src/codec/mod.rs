@@ -14,6 +14,7 @@ mod claim;
 pub(crate) mod cluster;
 mod endpoints;
 mod filter;
+mod http_filter;
 pub(crate) mod listener;
 mod matcher;
 mod metadata;
@@ -24,9 +25,9 @@ mod route;
 pub(crate) mod scalar;
 pub(crate) mod security;
 mod telemetry;
-mod token;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::sync::Arc;
 

@@ -94,7 +94,10 @@ pub(super) fn read_http_filter(
         providers,
         bypass_cors_preflight: take(&mut wire.bypass_cors_preflight),
     };
-    r.finish(wire, Unread::RefusedExcept(&["stat_prefix", "strip_failure_response"]));
+    r.finish(
+        wire,
+        Unread::RefusedExcept(&["stat_prefix", "strip_failure_response"]),
+    );
     read
 }
 
@@ -108,8 +111,7 @@ fn read_rules(r: &mut Reader, wire: Vec<jwt_authn::RequirementRule>) -> Vec<Stri
     };
     let every_path = route::route_match::PathSpecifier::Prefix("/".into());
     let is_for_all = rule.r#match.is_some_and(|mut matches| {
-        matches.path_specifier.take() == Some(every_path)
-            && matches == route::RouteMatch::default()
+        matches.path_specifier.take() == Some(every_path) && matches == route::RouteMatch::default()
     });
     if !is_for_all {
         r.refuse("match", "is not supported unless it matches every path");
@@ -161,7 +163,9 @@ fn provider(value: &JwtProvider) -> jwt_authn::JwtProvider {
         },
         jwks_source_specifier: Some(jwt_provider::JwksSourceSpecifier::LocalJwks(
             core::DataSource {
-                specifier: Some(core::data_source::Specifier::InlineString(value.keys.clone())),
+                specifier: Some(core::data_source::Specifier::InlineString(
+                    value.keys.clone(),
+                )),
                 ..Default::default()
             },
         )),
@@ -177,11 +181,14 @@ fn provider(value: &JwtProvider) -> jwt_authn::JwtProvider {
         value_prefix: place.prefix.clone(),
     });
     wire.from_headers = headers.collect();
-    let told = value.claim_headers.iter().map(|told| jwt_authn::JwtClaimToHeader {
-        header_name: told.header.clone(),
-        claim_name: told.claim.clone(),
-        ..Default::default()
-    });
+    let told = value
+        .claim_headers
+        .iter()
+        .map(|told| jwt_authn::JwtClaimToHeader {
+            header_name: told.header.clone(),
+            claim_name: told.claim.clone(),
+            ..Default::default()
+        });
     wire.claim_to_headers = told.collect();
     wire
 }
@@ -192,9 +199,15 @@ fn read_provider(r: &mut Reader, name: &str, mut wire: jwt_authn::JwtProvider) -
     });
     let metadata = take(&mut wire.payload_in_metadata);
     if !metadata.is_empty() && metadata != PAYLOAD {
-        r.refuse("payload_in_metadata", "is not supported unless it is \"payload\"");
+        r.refuse(
+            "payload_in_metadata",
+            "is not supported unless it is \"payload\"",
+        );
     }
-    let normalized = wire.normalize_payload_in_metadata.take().unwrap_or_default();
+    let normalized = wire
+        .normalize_payload_in_metadata
+        .take()
+        .unwrap_or_default();
     let header = |_: &mut Reader, wire: jwt_authn::JwtHeader| JwtHeader {
         name: wire.name.to_ascii_lowercase(),
         prefix: wire.value_prefix,
@@ -247,7 +260,10 @@ fn read_keys(r: &mut Reader, wire: Option<jwt_provider::JwksSourceSpecifier>) ->
     let source = match wire {
         Some(JwksSourceSpecifier::LocalJwks(source)) => source.specifier,
         Some(JwksSourceSpecifier::RemoteJwks(_)) => {
-            r.refuse("remote_jwks", "is not supported: keys must come with the plan");
+            r.refuse(
+                "remote_jwks",
+                "is not supported: keys must come with the plan",
+            );
             None
         }
         None => None,

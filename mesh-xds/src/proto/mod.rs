@@ -21,8 +21,7 @@ pub use envoy_types::pb::{
                 http::{
                     cors::v3 as http_cors, fault::v3 as http_fault,
                     grpc_stats::v3 as http_grpc_stats, jwt_authn::v3 as jwt_authn,
-                    rbac::v3 as http_rbac,
-                    router::v3 as http_router,
+                    rbac::v3 as http_rbac, router::v3 as http_router,
                 },
                 listener::{
                     http_inspector::v3 as http_inspector, original_dst::v3 as original_dst,

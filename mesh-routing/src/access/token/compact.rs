@@ -165,7 +165,9 @@ fn are_well_formed(claims: &Map<String, Value>) -> Result<(), TokenError> {
     let good = ["exp", "nbf", "iat"]
         .iter()
         .all(|claim| fits(claim, Value::is_number))
-        && ["iss", "sub"].iter().all(|claim| fits(claim, Value::is_string))
+        && ["iss", "sub"]
+            .iter()
+            .all(|claim| fits(claim, Value::is_string))
         && audience.is_none_or(|aud| aud.is_string() || is_list(aud));
     good.then_some(()).ok_or(TokenError::Payload)
 }

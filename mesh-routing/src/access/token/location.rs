@@ -175,7 +175,9 @@ fn told(claim: &Value) -> Option<String> {
 fn cookie_value<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let cookie = cookie.trim_ascii();
     let value = cookie.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-    let quoted = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
+    let quoted = value
+        .strip_prefix(b"\"")
+        .and_then(|v| v.strip_suffix(b"\""));
     Some(quoted.unwrap_or(value))
 }
 
@@ -201,6 +203,5 @@ fn hex(text: &[u8]) -> Option<u8> {
 }
 
 fn header_name(name: &str) -> Result<HeaderName, CompileError> {
-    HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| Defect::HeaderName(name.into()).into())
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| Defect::HeaderName(name.into()).into())
 }

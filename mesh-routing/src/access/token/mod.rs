@@ -137,9 +137,7 @@ impl Verified<'_> {
     pub fn edit(&self, headers: &mut HeaderMap) {
         let provider = self.provider;
         provider.locations.take_out(headers);
-        provider
-            .outputs
-            .write(&self.claims, &self.payload, headers);
+        provider.outputs.write(&self.claims, &self.payload, headers);
     }
 
     /// The provider that vouches for the token.
@@ -155,7 +153,10 @@ impl Verified<'_> {
 
 impl Provider {
     fn compile(planned: &JwtProvider) -> Result<Self, CompileError> {
-        let audiences = planned.audiences.iter().map(|audience| audience.as_str().into());
+        let audiences = planned
+            .audiences
+            .iter()
+            .map(|audience| audience.as_str().into());
         Ok(Self {
             name: planned.name.clone(),
             origin: planned.origin.clone(),
