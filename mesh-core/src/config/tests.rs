@@ -94,12 +94,6 @@ fn broken_edits_name_line_field_and_reason() {
          did you mean IGNORE?",
     );
     check(
-        "      weight: 20",
-        "      weight: 20\n    match:\n    - statPrefix: x",
-        "reviews.yaml:16: warning: VirtualService default/reviews: \
-         spec.http[0].match[0].statPrefix: not supported yet",
-    );
-    check(
         "hosts: [reviews]",
         "hosts: reviews",
         "reviews.yaml:6: error: VirtualService default/reviews: spec.hosts: \

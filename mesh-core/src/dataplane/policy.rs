@@ -90,6 +90,9 @@ pub struct RetryPolicy {
     pub avoid_previous_hosts: bool,
     /// How often another instance is drawn to avoid one.
     pub host_selection_attempts: u32,
+    /// After every so many attempts, leave the priorities they went to for others, as far as there
+    /// are any (Envoy's `previous_priorities`); none stays. Istio's `retryRemoteLocalities` is 2.
+    pub leave_priorities_after: Option<u32>,
     /// Waits between attempts.
     pub backoff: Backoff,
 }

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    AccessPolicy, DestinationPolicy, Gateway, MeshDefaults, MeshTest, Service, TrafficRules,
-    access, destination, gateway, mtls, mtls::MtlsPolicy, question, scope, scope::SidecarScope,
-    service, traffic,
+    AccessPolicy, DestinationPolicy, Gateway, MeshDefaults, MeshTest, Service, access, destination,
+    gateway, mtls, mtls::MtlsPolicy, question, scope, scope::SidecarScope, service, traffic,
+    traffic::Draft,
 };
 use crate::config::{Parsed, Problem, Resource, Spec, parse};
 
@@ -13,7 +13,7 @@ use crate::config::{Parsed, Problem, Resource, Spec, parse};
 #[derive(Debug, Clone)]
 pub(super) enum Meaning {
     Services(Vec<Service>),
-    Traffic(Arc<TrafficRules>),
+    Traffic(Draft),
     Destination(Arc<DestinationPolicy>),
     Gateway(Arc<Gateway>),
     Mtls(Arc<MtlsPolicy>),
@@ -98,7 +98,7 @@ pub(super) fn meaning(
         Spec::ServiceEntry(written) => services(service::of_entry(resource, written)),
         Spec::VirtualService(written) => of(
             traffic::traffic_rules(resource, written, defaults),
-            Meaning::Traffic,
+            |draft| Meaning::Traffic(Draft::clone(&draft)),
         ),
         Spec::DestinationRule(written) => of(
             destination::destination_policy(resource, written, defaults),

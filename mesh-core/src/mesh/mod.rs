@@ -86,6 +86,8 @@ struct Rules {
     services: Vec<Arc<Service>>,
     services_by_host: HashMap<Host, Vec<Arc<Service>>>,
     traffic: Vec<Arc<TrafficRules>>,
+    /// Rules without hosts, for others to delegate to.
+    delegates: Vec<Arc<TrafficRules>>,
     traffic_by_host: HashMap<Host, Vec<Arc<TrafficRules>>>,
     traffic_by_wildcard: Grouped<Host, TrafficRules>,
     destinations: Vec<Arc<DestinationPolicy>>,

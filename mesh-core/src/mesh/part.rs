@@ -218,6 +218,7 @@ impl Rules {
             mtls: self.mtls.clone(),
             scopes: self.scopes.clone(),
             secrets: self.secrets.clone(),
+            delegates: Vec::new(),
             tests: Vec::new(),
             written: Vec::new(),
             meanings: Meanings::default(),
@@ -247,6 +248,7 @@ impl Rules {
             secrets,
             asked_of_callers: _,
             // Nothing is planned from these.
+            delegates: _,
             tests: _,
             written: _,
             meanings: _,

@@ -9,6 +9,7 @@ use super::{
     EndpointIndex, Mesh, MeshDefaults, Rules, Service,
     analysis::check,
     meaning::{Meaning, Meanings},
+    traffic::{Delegate, Draft},
     virtual_address,
 };
 use crate::{
@@ -39,6 +40,7 @@ impl Mesh {
     ) -> (Arc<Self>, Vec<Problem>) {
         let (defaults, mut problems) = defaults.overlaid(set);
         let mut services = Vec::new();
+        let mut drafts = Vec::new();
         let mut rules = Rules {
             meanings: Meanings::under(&defaults),
             defaults,
@@ -51,7 +53,7 @@ impl Mesh {
             problems.extend(found);
             match meaning {
                 Some(Meaning::Services(more)) => services.extend(more),
-                Some(Meaning::Traffic(traffic)) => rules.traffic.push(traffic),
+                Some(Meaning::Traffic(draft)) => drafts.push((&**resource, draft)),
                 Some(Meaning::Destination(policy)) => rules.destinations.push(policy),
                 Some(Meaning::Gateway(gateway)) => rules.gateways.push(gateway),
                 Some(Meaning::Mtls(policy)) => rules.mtls.push(policy),
@@ -67,6 +69,7 @@ impl Mesh {
             }
             rules.written.push(resource.clone());
         }
+        problems.extend(rules.put_traffic(drafts));
         rules.services = settle(services, &rules.defaults, &mut problems);
         if let Some(old) = old {
             rules.keep(old);
@@ -131,6 +134,39 @@ impl Rules {
     fn declared(&self, service: &Service) -> Option<&Arc<Service>> {
         let mut same = self.services_by_host.get(&service.host)?.iter();
         same.find(|known| known.reference == service.reference)
+    }
+
+    /// Joins the rules of delegates to those that delegate to them.
+    fn put_traffic(&mut self, drafts: Vec<(&Resource, Draft)>) -> Vec<Problem> {
+        let (delegates, roots): (Vec<_>, Vec<_>) = drafts
+            .into_iter()
+            .partition(|(_, draft)| draft.is_delegate());
+        let by_name: HashMap<_, _> = delegates
+            .iter()
+            .filter_map(|(resource, draft)| {
+                let Spec::VirtualService(written) = &resource.spec else {
+                    return None;
+                };
+                let rules = &draft.rules;
+                let name = (&*rules.reference.namespace, &*rules.reference.name);
+                let delegate = Delegate {
+                    resource,
+                    written,
+                    rules,
+                };
+                Some((name, delegate))
+            })
+            .collect();
+        let mut problems = Vec::new();
+        for (resource, draft) in roots {
+            let find = |namespace: &str, name: &str| by_name.get(&(namespace, name)).copied();
+            let (traffic, found) = draft.complete(resource, &self.defaults, find);
+            self.traffic.push(traffic);
+            problems.extend(found);
+        }
+        let delegates = delegates.into_iter().map(|(_, draft)| draft.rules);
+        self.delegates = delegates.collect();
+        problems
     }
 
     pub(super) fn index(&mut self) {

@@ -31,6 +31,7 @@ pub(super) fn table(
 ) -> RouteTable {
     let mut hosts: BTreeMap<Host, Vec<Route>> = BTreeMap::new();
     let mut answered: HashSet<(Host, *const TrafficRules)> = HashSet::new();
+    let mut listened: HashSet<&Host> = HashSet::new();
     for &open in servers {
         let client = Client::Gateway(&open.gateway.name);
         let audience = Audience { client, port };
@@ -49,6 +50,7 @@ pub(super) fn table(
             // A host that somebody listens for is nobody else's, even without routes.
             for open in &open.server.hosts {
                 hosts.entry(open.host.clone()).or_default();
+                listened.insert(&open.host);
             }
         }
         for rules in gateway::bound(view, open) {
@@ -62,6 +64,8 @@ pub(super) fn table(
             }
         }
     }
+    // Rules of which none is for this gateway leave their host to others, as in Istio.
+    hosts.retain(|host, routes| !routes.is_empty() || listened.contains(host));
     let mut virtual_hosts = match hosts.is_empty() {
         // Nothing is bound: every request gets a 404.
         true => vec![virtual_host(&format!("blackhole:{port}"), "*", Vec::new())],

@@ -18,6 +18,8 @@ const CONDITIONS: [&str; 5] = [
 const RETRIES: u32 = 2;
 /// How often another instance is drawn to avoid one that failed.
 const HOST_SELECTION_ATTEMPTS: u32 = 5;
+/// After how many attempts priorities are left, where a rule asks for other localities.
+const PRIORITY_UPDATE: u32 = 2;
 /// Envoy's longest wait is ten times the first.
 const BACKOFF_GROWTH: u32 = 10;
 
@@ -64,6 +66,7 @@ pub(super) fn policy(written: &mesh::RetryPolicy) -> Option<RetryPolicy> {
             true => HOST_SELECTION_ATTEMPTS,
             false => 0,
         },
+        leave_priorities_after: written.remote_localities.then_some(PRIORITY_UPDATE),
         backoff,
     })
 }

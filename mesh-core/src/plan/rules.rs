@@ -86,7 +86,7 @@ impl Translation<'_> {
         let matches = route_match(condition);
         let action = match &rule.action {
             HttpAction::Forward(forward) => {
-                RouteAction::Forward(self.forward(rule, forward, &matches.path, &mut headers))
+                RouteAction::Forward(self.forward(forward, &matches.path, &mut headers))
             }
             HttpAction::Redirect(redirect) => RouteAction::Redirect(self.redirect(redirect)),
             HttpAction::Respond(response) => RouteAction::Respond(DirectResponse {
@@ -129,7 +129,6 @@ impl Translation<'_> {
 
     fn forward(
         &mut self,
-        rule: &HttpRule,
         forward: &mesh::Forward,
         matches: &PathMatch,
         headers: &mut HeaderEdits,
@@ -159,16 +158,7 @@ impl Translation<'_> {
         let hash = self.hash(forward);
         let retry = match &forward.retries {
             None => retries::default_policy(self.view),
-            Some(policy) => {
-                if policy.remote_localities {
-                    let field = format!("{}.retries.retryRemoteLocalities", rule.field);
-                    self.warn(
-                        &field,
-                        "is not honoured yet: retries stay in the chosen locality",
-                    );
-                }
-                retries::policy(policy)
-            }
+            Some(policy) => retries::policy(policy),
         };
         let keeps_to_one = !hash.is_empty();
         Forward {

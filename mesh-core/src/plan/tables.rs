@@ -270,9 +270,10 @@ fn last(name: &str, action: RouteAction) -> VirtualHost {
     virtual_host(name.into(), vec!["*".into()], vec![route(name, action)])
 }
 
-/// By name, the one for all other hosts last; without those whose every name was taken.
+/// By name, the one for all other hosts last; without those whose every name was taken, and those
+/// for which nothing is to be done.
 fn settled(mut hosts: Vec<VirtualHost>, rest: VirtualHost) -> Vec<VirtualHost> {
-    hosts.retain(|host| !host.domains.is_empty());
+    hosts.retain(|host| !host.domains.is_empty() && !host.routes.is_empty());
     hosts.sort_by(|a, b| a.name.cmp(&b.name));
     hosts.push(rest);
     hosts

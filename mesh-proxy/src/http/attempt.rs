@@ -187,6 +187,9 @@ impl Attempts<'_> {
         let choice = Choice {
             hash: self.hash,
             avoid,
+            leave: self.retry.map_or(&[], |policy| {
+                &failed_hosts[..policy.priorities_left(failed_hosts.len())]
+            }),
             named: self.named.clone(),
         };
         let mut dice = Dice::new(self.seed ^ u64::from(record.attempts));

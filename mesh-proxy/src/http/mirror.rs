@@ -34,6 +34,7 @@ pub(super) fn send_copy(
         let choice = Choice {
             hash: None,
             avoid: &[],
+            leave: &[],
             named: None,
         };
         let mut dice = Dice::new(worker.draw());

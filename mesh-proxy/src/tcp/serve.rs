@@ -58,6 +58,7 @@ async fn reach(
     let choice = Choice {
         hash: None,
         avoid: &[],
+        leave: &[],
         named: Some(EndpointAddress::Socket(record.connection.local)),
     };
     let picked = upstream.pick(&choice, &mut Dice::new(seed))?;

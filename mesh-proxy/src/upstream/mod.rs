@@ -15,7 +15,7 @@ use mesh_core::{
     name::Labels,
 };
 use mesh_routing::{
-    Dice, EndpointIndex, Loads,
+    Balancer, Dice, EndpointIndex, Loads,
     balance::EndpointLoad,
     resilience::{Admission, CircuitBreaker, Outcome},
 };
@@ -57,6 +57,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) hash: Option<u64>,
     /// Instances that failed already.
     pub(crate) avoid: &'a [HostKey],
+    /// Instances whose whole priorities are left for others.
+    pub(crate) leave: &'a [HostKey],
     /// The instance the caller meant, for clusters that follow it.
     pub(crate) named: Option<EndpointAddress>,
 }
@@ -146,9 +148,16 @@ impl Upstream {
                 if let Some(outlier) = &self.outlier {
                     outlier.sweep(loads);
                 }
+                let is_of = |index, keys: &[HostKey]| {
+                    let host = self.host(index);
+                    host.is_some_and(|host| keys.contains(&host.key))
+                };
+                let left = self.priorities_of(&listed.balancer, choice.leave);
                 let avoided = |index: EndpointIndex| {
-                    self.host(index)
-                        .is_some_and(|host| choice.avoid.contains(&host.key))
+                    is_of(index, choice.avoid)
+                        || left
+                            .iter()
+                            .any(|left| listed.balancer.priority(index) == Some(*left))
                 };
                 let index = listed
                     .balancer
@@ -181,6 +190,15 @@ impl Upstream {
     /// Leave to try again.
     pub(crate) fn admit_retry(&self) -> Option<Admission> {
         self.breaker.retry(&self.cluster.planned.limits).ok()
+    }
+
+    fn priorities_of(&self, balancer: &Balancer, keys: &[HostKey]) -> Vec<u32> {
+        let each = keys.iter();
+        each.filter_map(|key| {
+            let place = self.hosts.iter().position(|host| host.key == *key)?;
+            balancer.priority(EndpointIndex(u32::try_from(place).ok()?))
+        })
+        .collect()
     }
 
     fn host(&self, index: EndpointIndex) -> Option<&Rc<Host>> {

@@ -101,6 +101,13 @@ impl Balancer {
         group.endpoints.get(place.position as usize)
     }
 
+    /// The priority of an instance, zero being used first.
+    pub fn priority(&self, index: EndpointIndex) -> Option<u32> {
+        let place = self.places.get(index.0 as usize)?;
+        let group = self.set.localities.get(place.locality as usize)?;
+        Some(group.priority)
+    }
+
     /// Every instance with its index.
     pub fn endpoints(&self) -> impl Iterator<Item = (EndpointIndex, &Endpoint)> {
         (0..).map(EndpointIndex).zip(self.set.endpoints())

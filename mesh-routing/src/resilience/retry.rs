@@ -18,6 +18,7 @@ pub struct RetryPolicy {
     pub avoid_previous_hosts: bool,
     /// How often another instance is drawn to avoid one.
     pub host_selection_attempts: u32,
+    leave_priorities_after: Option<u32>,
 }
 
 /// Whether to try again.
@@ -66,6 +67,7 @@ impl RetryPolicy {
             per_try_timeout: policy.per_try_timeout,
             avoid_previous_hosts: policy.avoid_previous_hosts,
             host_selection_attempts: policy.host_selection_attempts,
+            leave_priorities_after: policy.leave_priorities_after,
         })
     }
 
@@ -75,6 +77,15 @@ impl RetryPolicy {
             return RetryVerdict::Stop;
         }
         RetryVerdict::After(backoff(&self.backoff, attempt, seed))
+    }
+
+    /// Of so many attempts that failed, of how many the priorities are left for others: those of all
+    /// up to the last time that they were looked at.
+    pub fn priorities_left(&self, failed: usize) -> usize {
+        match self.leave_priorities_after {
+            None | Some(0) => 0,
+            Some(frequency) => failed - failed % frequency as usize,
+        }
     }
 
     /// How often at most, beside the first attempt. Zero means that nothing need be kept for a

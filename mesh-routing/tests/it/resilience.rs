@@ -18,6 +18,7 @@ fn policy(retry_on: &[&str], statuses: &[u16]) -> dataplane::RetryPolicy {
         per_try_timeout: None,
         avoid_previous_hosts: true,
         host_selection_attempts: 5,
+        leave_priorities_after: None,
         backoff: Backoff::default(),
     }
 }

@@ -8,7 +8,7 @@ use mesh_core::dataplane::{
 };
 
 use super::{
-    any::{holds, pack},
+    any::{holds, pack, unpack},
     matcher::{pattern, read_pattern, regex},
     reader::{Reader, Unread},
     scalar::{
@@ -17,13 +17,15 @@ use super::{
     },
 };
 use crate::proto::{
-    core, fault_common, http_cors, http_fault, matcher, previous_hosts, route, types,
+    core, fault_common, http_cors, http_fault, matcher, previous_hosts, previous_priorities, route,
+    types,
 };
 
 use core::header_value_option::HeaderAppendAction;
 use route::route_action::hash_policy;
 
 const PREVIOUS_HOSTS: &str = "envoy.retry_host_predicates.previous_hosts";
+const PREVIOUS_PRIORITIES: &str = "envoy.retry_priorities.previous_priorities";
 
 /// Header edits as the four fields that routes, hosts, tables and weighted clusters share.
 #[derive(Debug, Default)]
@@ -124,6 +126,7 @@ pub(super) fn retry(value: &RetryPolicy) -> route::RetryPolicy {
         } else {
             Vec::new()
         },
+        retry_priority: value.leave_priorities_after.map(retry_priority),
         host_selection_retry_max_attempts: value.host_selection_attempts.into(),
         retriable_status_codes: value
             .retriable_status_codes
@@ -135,6 +138,36 @@ pub(super) fn retry(value: &RetryPolicy) -> route::RetryPolicy {
             max_interval: Some(duration(value.backoff.max)),
         }),
         ..Default::default()
+    }
+}
+
+fn retry_priority(update_frequency: u32) -> route::retry_policy::RetryPriority {
+    let config = previous_priorities::PreviousPrioritiesConfig {
+        update_frequency: i32::try_from(update_frequency).unwrap_or(i32::MAX),
+    };
+    route::retry_policy::RetryPriority {
+        name: PREVIOUS_PRIORITIES.into(),
+        config_type: Some(
+            route::retry_policy::retry_priority::ConfigType::TypedConfig(pack(&config)),
+        ),
+    }
+}
+
+fn read_retry_priority(r: &mut Reader, wire: route::retry_policy::RetryPriority) -> Option<u32> {
+    use route::retry_policy::retry_priority::ConfigType;
+    match &wire.config_type {
+        Some(ConfigType::TypedConfig(any))
+            if holds::<previous_priorities::PreviousPrioritiesConfig>(any) =>
+        {
+            let config: previous_priorities::PreviousPrioritiesConfig = unpack(r, any)?;
+            u32::try_from(config.update_frequency)
+                .ok()
+                .filter(|frequency| *frequency > 0)
+        }
+        _ => {
+            r.ignore("", format!("{} is not supported", wire.name));
+            None
+        }
     }
 }
 
@@ -163,6 +196,10 @@ pub(super) fn read_retry(r: &mut Reader, mut wire: route::RetryPolicy) -> RetryP
         host_selection_attempts: take(&mut wire.host_selection_retry_max_attempts)
             .try_into()
             .unwrap_or(0),
+        leave_priorities_after: wire
+            .retry_priority
+            .take()
+            .and_then(|wire| r.within("retry_priority", |r| read_retry_priority(r, wire))),
         backoff: read_backoff(r, wire.retry_back_off.take()),
     };
     // What is left changes only when and where a failed request is tried again.

@@ -32,7 +32,10 @@ pub use envoy_types::pb::{
                     tcp_proxy::v3 as tcp_proxy,
                 },
             },
-            retry::host::previous_hosts::v3 as previous_hosts,
+            retry::{
+                host::previous_hosts::v3 as previous_hosts,
+                priority::previous_priorities::v3 as previous_priorities,
+            },
             transport_sockets::{raw_buffer::v3 as raw_buffer, tls::v3 as tls},
             upstreams::http::v3 as upstream_http,
         },

@@ -22,11 +22,6 @@ pub struct VirtualService {
     pub export_to: Vec<String>,
 }
 
-impl VirtualService {
-    /// Fields that exist but are not honoured yet.
-    pub(crate) const NOT_YET: &'static [&'static str] = &["spec.http[].match[].statPrefix"];
-}
-
 /// A rule for HTTP requests.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -67,6 +62,7 @@ pub struct HttpMatch {
     pub ignore_uri_case: bool,
     pub without_headers: BTreeMap<String, StringMatch>,
     pub source_namespace: String,
+    pub stat_prefix: String,
 }
 
 /// A condition on a text: at most one of its fields; none asks only for presence.

@@ -53,9 +53,7 @@ pub(super) type Read = fn(&mut Reader, &Node, &ResourceRef) -> Option<Spec>;
 pub(super) fn reader_of(group: &str, kind: &str) -> Option<Read> {
     let read: Read = match (group, kind) {
         (NETWORKING, "VirtualService") => |reader, node, reference| {
-            let not_yet = istio::VirtualService::NOT_YET;
-            let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
-            Some(Spec::VirtualService(spec))
+            Some(Spec::VirtualService(reader.istio(node, reference, &ISTIO)?))
         },
         (NETWORKING, "DestinationRule") => |reader, node, reference| {
             let not_yet = istio::DestinationRule::NOT_YET;

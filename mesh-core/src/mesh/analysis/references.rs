@@ -16,6 +16,9 @@ impl<'a> Analysis<'a> {
             self.targets(traffic);
             self.gateways(traffic);
         }
+        for delegate in &self.rules.delegates {
+            self.targets(delegate);
+        }
         for policy in &self.rules.destinations {
             let known = self.rules.services_by_host.contains_key(&policy.host);
             if !known && self.is_cluster_name(&policy.host) {
@@ -66,7 +69,7 @@ impl<'a> Analysis<'a> {
             let field = format!("{}.destination", weighted.field);
             self.target(traffic, &field, &weighted.destination);
         }
-        for rule in &traffic.http {
+        for rule in traffic.own_http() {
             if let HttpAction::Forward(forward) = &rule.action {
                 for mirror in &forward.mirrors {
                     let field = format!("{}.mirror", rule.field);

@@ -1,9 +1,11 @@
 //! Where requests go: what VirtualServices mean.
 
+mod delegate;
 mod http;
 mod l4;
 mod lower;
 
+pub(super) use delegate::{Delegate, Draft};
 pub use http::{
     Abort, CorsPolicy, Delay, DirectResponse, Fault, Forward, HeaderCondition, HeaderEdits,
     HttpAction, HttpMatch, HttpRule, Mirror, PathCondition, PathRewrite, Redirect, RedirectPort,
@@ -125,9 +127,15 @@ impl TrafficRules {
         self.hosts.iter().filter(|own| own.covers(host)).min()
     }
 
-    /// Every destination of every rule.
+    /// The rules for requests without those of delegates, which are written elsewhere.
+    pub fn own_http(&self) -> impl Iterator<Item = &HttpRule> {
+        let delegated = |rule: &&HttpRule| rule.origin.is_some() && !self.is_gateway_api();
+        self.http.iter().filter(move |rule| !delegated(rule))
+    }
+
+    /// Every destination of every rule that is written here; those of delegates are theirs.
     pub fn destinations(&self) -> impl Iterator<Item = &WeightedDestination> {
-        let http = self.http.iter().flat_map(|rule| match &rule.action {
+        let http = self.own_http().flat_map(|rule| match &rule.action {
             HttpAction::Forward(forward) => &forward.destinations[..],
             HttpAction::Redirect(_) | HttpAction::Respond(_) => &[],
         });

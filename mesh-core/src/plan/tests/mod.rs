@@ -2,6 +2,7 @@
 
 mod access;
 mod clusters;
+mod delegates;
 mod determinism;
 mod gateway;
 mod inbound;

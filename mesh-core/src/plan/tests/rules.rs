@@ -182,18 +182,20 @@ fn timeouts_and_retries() {
     let (base, max) = (Duration::from_secs(1), Duration::from_secs(10));
     assert_eq!(retry.backoff, Backoff { base, max });
 
-    let (_, problems) = plan(
-        "  - {route: [{destination: {host: ratings}}], retries: {attempts: 1, retryRemoteLocalities: true}}\n",
+    assert_eq!(retry.leave_priorities_after, None);
+    let remote = forward("retries: {attempts: 1, retryRemoteLocalities: true}").retry;
+    assert_eq!(remote.unwrap().leave_priorities_after, Some(2));
+}
+
+/// A VirtualService of which nothing is for this client leaves the service its own route.
+#[test]
+fn rules_for_others_only() {
+    let (routes, _) = plan(
+        "  - {match: [{sourceLabels: {app: other}}], route: [{destination: {host: reviews}}]}\n",
     );
-    assert_eq!(
-        problems.len(),
-        1,
-        "once, whatever the number of tables: {problems:?}"
-    );
-    assert!(
-        problems[0]
-            .contains("VirtualService default/v: spec.http[0].retries.retryRemoteLocalities")
-    );
+    assert_eq!(routes.len(), 1);
+    assert_eq!(&*routes[0].name, "default");
+    assert_eq!(tell(&routes[0]), "-> 9080//ratings");
 }
 
 #[test]

@@ -542,7 +542,7 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
         any::<u32>(),
         of(positive()),
         any::<bool>(),
-        any::<u32>(),
+        (any::<u32>(), of(1u32..9)),
         (positive(), positive()),
     )
         .prop_map(
@@ -553,7 +553,8 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
                     num_retries,
                     per_try_timeout,
                     avoid_previous_hosts: avoid,
-                    host_selection_attempts: attempts,
+                    host_selection_attempts: attempts.0,
+                    leave_priorities_after: attempts.1,
                     backoff: Backoff {
                         base: waits.0,
                         max: waits.1,

@@ -32,11 +32,6 @@ impl Lower<'_> {
     }
 
     fn action(&mut self, field: &str, written: &istio::HttpRoute) -> Option<HttpAction> {
-        if written.delegate.is_some() {
-            self.findings
-                .error(&format!("{field}.delegate"), "not supported yet");
-            return None;
-        }
         match (
             &written.redirect,
             &written.direct_response,
@@ -65,6 +60,25 @@ impl Lower<'_> {
     }
 
     fn forward(&mut self, field: &str, written: &istio::HttpRoute) -> Forward {
+        let (path, host) = self.rewrite(field, written);
+        let retries = written.retries.as_ref();
+        Forward {
+            destinations: self.destinations(&format!("{field}.route"), &written.route),
+            nowhere: 0,
+            path,
+            host,
+            timeout: written.timeout.map(|span| span.0).filter(|t| !t.is_zero()),
+            retries: retries.map(|retries| self.retries(&format!("{field}.retries"), retries)),
+            mirrors: self.mirrors(field, written),
+        }
+    }
+
+    /// The path and the host to send.
+    pub(super) fn rewrite(
+        &mut self,
+        field: &str,
+        written: &istio::HttpRoute,
+    ) -> (Option<PathRewrite>, Option<String>) {
         let rewrite = written.rewrite.clone().unwrap_or_default();
         let path = match rewrite.uri_regex_rewrite {
             Some(regex) => {
@@ -73,19 +87,7 @@ impl Lower<'_> {
                     self.findings
                         .error(&at, "uri is given too: one of both is allowed");
                 }
-                let pattern = Pattern::Regex(regex.pattern.clone());
-                self.findings.pattern(&format!("{at}.match"), pattern);
-                if let Ok(search) = Pattern::compile_search(&regex.pattern)
-                    && let Some(group) = groups_of(&regex.rewrite).max()
-                    && group >= search.captures_len()
-                {
-                    let reason = format!("\\{group} refers to a group that match does not have");
-                    self.findings.error(&format!("{at}.rewrite"), reason);
-                }
-                Some(PathRewrite::Regex {
-                    pattern: regex.pattern,
-                    substitution: regex.rewrite,
-                })
+                Some(self.regex_rewrite(&at, regex))
             }
             None => Some(rewrite.uri)
                 .filter(|uri| !uri.is_empty())
@@ -104,19 +106,26 @@ impl Lower<'_> {
             let at = format!("{field}.rewrite.authority");
             self.findings.error(&at, reason);
         }
-        let retries = written.retries.as_ref();
-        Forward {
-            destinations: self.destinations(&format!("{field}.route"), &written.route),
-            nowhere: 0,
-            path,
-            host,
-            timeout: written.timeout.map(|span| span.0).filter(|t| !t.is_zero()),
-            retries: retries.map(|retries| self.retries(&format!("{field}.retries"), retries)),
-            mirrors: self.mirrors(field, written),
+        (path, host)
+    }
+
+    fn regex_rewrite(&mut self, at: &str, written: istio::RegexRewrite) -> PathRewrite {
+        let pattern = Pattern::Regex(written.pattern.clone());
+        self.findings.pattern(&format!("{at}.match"), pattern);
+        if let Ok(search) = Pattern::compile_search(&written.pattern)
+            && let Some(group) = groups_of(&written.rewrite).max()
+            && group >= search.captures_len()
+        {
+            let reason = format!("\\{group} refers to a group that match does not have");
+            self.findings.error(&format!("{at}.rewrite"), reason);
+        }
+        PathRewrite::Regex {
+            pattern: written.pattern,
+            substitution: written.rewrite,
         }
     }
 
-    fn mirrors(&mut self, field: &str, written: &istio::HttpRoute) -> Vec<Mirror> {
+    pub(super) fn mirrors(&mut self, field: &str, written: &istio::HttpRoute) -> Vec<Mirror> {
         let mut mirrors = Vec::new();
         if let Some(destination) = &written.mirror {
             let deprecated = written.mirror_percent.map(f64::from);

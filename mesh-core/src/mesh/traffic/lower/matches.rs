@@ -18,6 +18,11 @@ impl Lower<'_> {
                 .warn(&at, "has no effect on a regular expression");
             self.findings.advise("start the expression with (?i)");
         }
+        if !written.stat_prefix.is_empty() {
+            let at = format!("{field}.statPrefix");
+            let reason = "not supported yet: such requests are not counted by themselves";
+            self.findings.warn(&at, reason);
+        }
         let ignore_case = written.ignore_uri_case && !matches!(path, Some(Pattern::Regex(_)));
         HttpMatch {
             name: written.name.clone(),

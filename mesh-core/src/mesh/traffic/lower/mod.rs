@@ -1,6 +1,7 @@
 //! From the written VirtualService to what it means.
 
 mod answer;
+mod delegation;
 mod edits;
 mod fault;
 mod http;
@@ -8,11 +9,12 @@ mod l4;
 mod matches;
 mod policy;
 
+pub(in crate::mesh) use delegation::delegated_rule;
 pub(in crate::mesh) use policy::retry_policy;
 
 use std::sync::Arc;
 
-use super::{ClientMatch, Destination, GatewayName, TrafficRules, WeightedDestination};
+use super::{ClientMatch, Destination, Draft, GatewayName, TrafficRules, WeightedDestination};
 use crate::{
     config::{Problem, Resource, istio},
     mesh::{Exports, MeshDefaults, findings::Findings},
@@ -24,20 +26,12 @@ pub(in crate::mesh) fn traffic_rules(
     resource: &Resource,
     written: &istio::VirtualService,
     defaults: &MeshDefaults,
-) -> (Option<TrafficRules>, Vec<Problem>) {
+) -> (Option<Draft>, Vec<Problem>) {
     let mut lower = Lower {
         findings: Findings::new(resource),
         namespace: &resource.reference.namespace,
         defaults,
     };
-    if written.hosts.is_empty() {
-        lower
-            .findings
-            .error("spec.hosts", "at least one host is needed");
-        lower
-            .findings
-            .advise("a VirtualService that others delegate to is not supported yet");
-    }
     let hosts: Vec<_> = each(&written.hosts, "spec.hosts")
         .filter_map(|(field, host)| lower.host(&field, host))
         .collect();
@@ -56,15 +50,17 @@ pub(in crate::mesh) fn traffic_rules(
             .findings
             .error("spec", "at least one http, tls or tcp route is needed");
     }
+    if written.hosts.is_empty() {
+        lower.as_delegate(written);
+    }
+    let (http, delegations) = lower.http_rules(written);
     let rules = TrafficRules {
         reference: resource.reference.clone(),
         source: resource.source.clone(),
         hosts,
         gateways,
         exports: Exports::of(&written.export_to, lower.namespace),
-        http: each(&written.http, "spec.http")
-            .filter_map(|(field, route)| lower.http_rule(field, route))
-            .collect(),
+        http,
         tls: each(&written.tls, "spec.tls")
             .map(|(field, route)| lower.tls_rule(field, route))
             .collect(),
@@ -72,7 +68,10 @@ pub(in crate::mesh) fn traffic_rules(
             .map(|(field, route)| lower.tcp_rule(field, route))
             .collect(),
     };
-    lower.findings.conclude(rules)
+    lower.findings.conclude(Draft {
+        rules: Arc::new(rules),
+        delegations: delegations.into(),
+    })
 }
 
 fn each<'a, T>(items: &'a [T], field: &str) -> impl Iterator<Item = (String, &'a T)> {
