@@ -1,4 +1,4 @@
-use super::{gateway_api::GatewayApi, istio, kubernetes, mesh_test::MeshTest};
+use super::{gateway_api::GatewayApi, istio, kubernetes, mesh_test::MeshTest, own};
 
 /// What a resource says, by kind. Closed: a kind that is not here is reported, not carried.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,9 @@ pub enum Spec {
     ServiceEntry(istio::ServiceEntry),
     WorkloadEntry(istio::WorkloadEntry),
     Sidecar(istio::Sidecar),
+    ProxyConfig(istio::ProxyConfig),
+    Telemetry(istio::Telemetry),
+    RateLimit(own::RateLimit),
     PeerAuthentication(istio::PeerAuthentication),
     AuthorizationPolicy(istio::AuthorizationPolicy),
     GatewayApi(GatewayApi),
@@ -32,6 +35,7 @@ pub enum Spec {
 pub(super) const NETWORKING: &str = "networking.istio.io";
 pub(super) const MESH: &str = "mesh.local";
 pub(super) const SECURITY: &str = "security.istio.io";
+pub(super) const TELEMETRY: &str = "telemetry.istio.io";
 
 impl Spec {
     /// The API group, empty for Kubernetes' core.
@@ -42,7 +46,10 @@ impl Spec {
             | Self::Gateway(_)
             | Self::ServiceEntry(_)
             | Self::WorkloadEntry(_)
-            | Self::Sidecar(_) => NETWORKING,
+            | Self::Sidecar(_)
+            | Self::ProxyConfig(_) => NETWORKING,
+            Self::Telemetry(_) => TELEMETRY,
+            Self::RateLimit(_) => MESH,
             Self::PeerAuthentication(_) | Self::AuthorizationPolicy(_) => SECURITY,
             Self::GatewayApi(_) => GatewayApi::GROUP,
             Self::MeshTest(_) => MESH,
@@ -66,6 +73,9 @@ impl Spec {
             Self::ServiceEntry(_) => "ServiceEntry",
             Self::WorkloadEntry(_) => "WorkloadEntry",
             Self::Sidecar(_) => "Sidecar",
+            Self::ProxyConfig(_) => "ProxyConfig",
+            Self::Telemetry(_) => "Telemetry",
+            Self::RateLimit(_) => "RateLimit",
             Self::PeerAuthentication(_) => "PeerAuthentication",
             Self::AuthorizationPolicy(_) => "AuthorizationPolicy",
             Self::GatewayApi(of) => of.kind(),

@@ -24,6 +24,7 @@ mod tests;
 pub mod gateway_api;
 pub mod istio;
 pub mod kubernetes;
+pub mod own;
 
 pub(crate) use near::nearest;
 

@@ -101,7 +101,6 @@ fn large_ones_are_refused_in_time() {
         "a".repeat(5000),
         "(".repeat(4096),
         "1+".repeat(2000) + "1",
-        "-".repeat(4000) + "1",
         "true?".repeat(800),
         "true ? 1 : ".repeat(300) + "1",
         "a.b".repeat(1000),
@@ -122,7 +121,7 @@ fn the_deepest_that_reach_the_parser_are_survived() {
     let deep = [
         "1+".repeat(1300) + "1",
         "!".repeat(4000) + "true",
-        "-".repeat(1300) + "1",
+        "-".repeat(4000) + "1",
         "request.headers".to_owned() + &".a".repeat(1300),
         "1<".repeat(1300) + "1",
         format!("{}1{}", "(".repeat(1000), ")".repeat(1000)),

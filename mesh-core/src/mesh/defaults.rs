@@ -1,6 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{OutboundMode, RetryPolicy, findings::Findings, traffic};
+use super::{
+    OutboundMode, ProxySettings, RetryPolicy, TelemetryDefaults, findings::Findings, traffic,
+};
 use crate::{
     config::{ConfigSet, Problem, Severity, Source, Spec, decode_text, istio::MeshConfig},
     identity::{SpiffeId, TrustDomain},
@@ -30,6 +32,10 @@ pub struct MeshDefaults {
     pub auto_mtls: bool,
     /// Where services that are given no address get one; none leaves them without.
     pub virtual_addresses: Option<IpNetwork>,
+    /// Who takes telemetry unless a resource says otherwise.
+    pub telemetry: TelemetryDefaults,
+    /// How proxies run unless a pod says otherwise.
+    pub proxies: ProxySettings,
 }
 
 /// Istio's defaults.
@@ -46,6 +52,8 @@ impl Default for MeshDefaults {
             protocol_detection_timeout: Duration::ZERO,
             auto_mtls: true,
             virtual_addresses: None,
+            telemetry: TelemetryDefaults::default(),
+            proxies: ProxySettings::default(),
         }
     }
 }
@@ -133,6 +141,8 @@ impl MeshDefaults {
                 .map_or(self.protocol_detection_timeout, |t| t.0),
             auto_mtls: written.enable_auto_mtls.unwrap_or(self.auto_mtls),
             virtual_addresses: self.virtual_addresses,
+            telemetry: TelemetryDefaults::of(written, findings),
+            proxies: ProxySettings::of(written.default_config.as_ref(), findings),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    AccessPolicy, DestinationPolicy, Gateway, MeshDefaults, MeshTest, Service, access, destination,
-    gateway, mtls, mtls::MtlsPolicy, question, scope, scope::SidecarScope, service, traffic,
-    traffic::Draft,
+    AccessPolicy, DestinationPolicy, Gateway, MeshDefaults, MeshTest, RateLimitPolicy, Service,
+    TelemetryPolicy, access, destination, gateway, mtls, mtls::MtlsPolicy, proxy_settings,
+    question, rate_limit, scope, scope::SidecarScope, service, telemetry, traffic, traffic::Draft,
 };
 use crate::config::{Parsed, Problem, Resource, Spec, parse};
 
@@ -19,6 +19,8 @@ pub(super) enum Meaning {
     Mtls(Arc<MtlsPolicy>),
     Access(Arc<AccessPolicy>),
     Scope(Arc<SidecarScope>),
+    Telemetry(Arc<TelemetryPolicy>),
+    RateLimit(Arc<RateLimitPolicy>),
     Test(Arc<MeshTest>),
 }
 
@@ -112,6 +114,15 @@ pub(super) fn meaning(
             of(access::access_policy(resource, written), Meaning::Access)
         }
         Spec::Sidecar(written) => of(scope::sidecar_scope(resource, written), Meaning::Scope),
+        Spec::Telemetry(written) => of(
+            telemetry::telemetry_policy(resource, written),
+            Meaning::Telemetry,
+        ),
+        Spec::RateLimit(written) => of(
+            rate_limit::rate_limit_policy(resource, written),
+            Meaning::RateLimit,
+        ),
+        Spec::ProxyConfig(written) => (None, proxy_settings::not_honoured(resource, written)),
         Spec::MeshTest(written) => of(question::mesh_test(resource, written), Meaning::Test),
         Spec::GatewayApi(_)
         | Spec::WorkloadEntry(_)

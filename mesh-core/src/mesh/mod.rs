@@ -15,11 +15,14 @@ mod gateway;
 mod meaning;
 mod mtls;
 mod part;
+mod proxy_settings;
 mod question;
+mod rate_limit;
 mod resolve;
 mod scope;
 mod service;
 mod share;
+mod telemetry;
 mod traffic;
 mod virtual_address;
 mod workload;
@@ -42,13 +45,23 @@ pub use exports::Exports;
 pub use gateway::{ClientCertificate, EndTls, Gateway, Server, ServerHost, ServerTls, TlsVersion};
 pub use meaning::read;
 pub use mtls::{MtlsMode, MtlsPolicy, WorkloadMtls};
+pub use proxy_settings::ProxySettings;
 pub use question::{
     Call, CallError, CallScheme, Caller, Expectation, ExpectedFault, ExpectedMirror,
     ExpectedOutcome, ExpectedRetries, MeshTest, Question, TestCase,
 };
+pub use rate_limit::{
+    LimitKey, LimitMatch, LimitPriority, LimitRule, MAX_LIMIT_KEYS, MAX_LIMIT_SPAN, MAX_LIMITS,
+    RateLimitPolicy,
+};
 pub use scope::{EgressHost, EgressNamespace, OutboundMode, Scope};
 pub use service::{Resolution, Service, ServicePort};
 pub use share::PerMillion;
+pub use telemetry::{
+    CallSide, LogFormat, LogRule, LogUse, MetricNames, MetricsChange, MetricsRule, MetricsUse,
+    Provider, ProviderKind, Sides, SpanTag, TelemetryDefaults, TelemetryPolicy, TracingRule,
+    TracingUse, WorkloadTelemetry,
+};
 pub use traffic::{
     Abort, Client, ClientMatch, CorsPolicy, Delay, Destination, DirectResponse, Fault, Forward,
     GatewayName, HeaderCondition, HeaderEdits, HttpAction, HttpMatch, HttpRule, L4Match, Mirror,
@@ -94,6 +107,8 @@ struct Rules {
     destinations_by_namespace: Grouped<Arc<str>, DestinationPolicy>,
     gateways: Vec<Arc<Gateway>>,
     access: Vec<Arc<AccessPolicy>>,
+    telemetry: Vec<Arc<TelemetryPolicy>>,
+    limits: Vec<Arc<RateLimitPolicy>>,
     mtls: Vec<Arc<MtlsPolicy>>,
     scopes: Vec<Arc<SidecarScope>>,
     tests: Vec<Arc<MeshTest>>,
@@ -276,6 +291,24 @@ impl Mesh {
     pub fn access(&self, namespace: &str, labels: &Labels) -> AccessScope {
         let root = &self.rules.defaults.root_namespace;
         access::in_effect(&self.rules.access, root, namespace, labels)
+    }
+
+    /// What is recorded of a workload's traffic.
+    pub fn telemetry(&self, namespace: &str, labels: &Labels) -> WorkloadTelemetry {
+        let root = &self.rules.defaults.root_namespace;
+        telemetry::in_effect(&self.rules.telemetry, root, namespace, labels)
+    }
+
+    /// How many requests a workload takes: the policies of the mesh and of its namespace that
+    /// select it, oldest first.
+    pub fn rate_limits<'a>(
+        &'a self,
+        namespace: &'a str,
+        labels: &'a Labels,
+    ) -> impl Iterator<Item = &'a Arc<RateLimitPolicy>> {
+        let root = &*self.rules.defaults.root_namespace;
+        let all = self.rules.limits.iter();
+        all.filter(move |policy| policy.is_for(root, namespace, labels))
     }
 
     /// What a workload may see: by a Sidecar that selects it, else of its namespace, else of the

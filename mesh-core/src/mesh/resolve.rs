@@ -59,6 +59,8 @@ impl Mesh {
                 Some(Meaning::Mtls(policy)) => rules.mtls.push(policy),
                 Some(Meaning::Access(policy)) => rules.access.push(policy),
                 Some(Meaning::Scope(scope)) => rules.scopes.push(scope),
+                Some(Meaning::Telemetry(policy)) => rules.telemetry.push(policy),
+                Some(Meaning::RateLimit(policy)) => rules.limits.push(policy),
                 Some(Meaning::Test(test)) => rules.tests.push(test),
                 None => {}
             }

@@ -5,8 +5,11 @@ mod destination_rule;
 mod gateway;
 mod mesh_config;
 mod peer_authentication;
+mod provider;
+mod proxy_config;
 mod service_entry;
 mod sidecar;
+mod telemetry;
 mod virtual_service;
 
 pub use authorization_policy::{
@@ -19,10 +22,23 @@ pub use destination_rule::{
     RingHash, SimpleBalancing, Subset, TcpPool, TrafficPolicy,
 };
 pub use gateway::{Gateway, GatewayPort, Server, ServerTlsMode, ServerTlsSettings, TlsProtocol};
-pub use mesh_config::MeshConfig;
+pub use mesh_config::{AccessLogEncoding, MeshConfig};
 pub use peer_authentication::{MutualTls, MutualTlsMode, PeerAuthentication};
+pub use provider::{
+    DefaultProviders, FileAccessLogProvider, LogFormat, PrometheusProvider, ProviderDefinition,
+    TracingProvider,
+};
+pub use proxy_config::{
+    ConnectionProfile, ConnectionSettings, ForwardClientCertDetails, GatewayTopology, HeaderSwitch,
+    ProxyConfig, ProxyHeaders, ProxyImage, ProxySettings, ProxyTracing, ServerHeader,
+};
 pub use service_entry::{Location, Resolution, ServiceEntry, ServiceEntryPort, WorkloadEntry};
 pub use sidecar::{OutboundMode, OutboundTrafficPolicy, Sidecar, SidecarEgress};
+pub use telemetry::{
+    AccessLogFilter, AccessLogging, CustomTag, IstioMetric, MetricSelector, Metrics,
+    MetricsOverride, ModeSelector, ProviderRef, TagLiteral, TagOperation, TagOverride, TagSource,
+    Telemetry, Tracing, WorkloadMode,
+};
 pub use virtual_service::{
     Abort, CorsPolicy, Delay, Delegate, Destination, DirectResponse, Fault, HeaderOperations,
     Headers, HttpMatch, HttpRoute, L4Match, MirrorPolicy, Percent, PortSelector, Redirect,

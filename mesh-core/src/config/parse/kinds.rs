@@ -11,7 +11,7 @@ use crate::{
         Spec,
         gateway_api::{self, GatewayApi},
         istio,
-        kind::{MESH, NETWORKING, SECURITY},
+        kind::{MESH, NETWORKING, SECURITY, TELEMETRY},
         tree::Node,
     },
     name::ResourceRef,
@@ -25,6 +25,9 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     (NETWORKING, "ServiceEntry"),
     (NETWORKING, "WorkloadEntry"),
     (NETWORKING, "Sidecar"),
+    (NETWORKING, "ProxyConfig"),
+    (TELEMETRY, "Telemetry"),
+    (MESH, "RateLimit"),
     (SECURITY, "PeerAuthentication"),
     (SECURITY, "AuthorizationPolicy"),
     (SECURITY, "RequestAuthentication"),
@@ -76,6 +79,21 @@ pub(super) fn reader_of(group: &str, kind: &str) -> Option<Read> {
             let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
             Some(Spec::Sidecar(spec))
         },
+        (NETWORKING, "ProxyConfig") => |reader, node, reference| {
+            Some(Spec::ProxyConfig(reader.istio(node, reference, &ISTIO)?))
+        },
+        (TELEMETRY, "Telemetry") => |reader, node, reference| {
+            let (not_yet, refused) = (istio::Telemetry::NOT_YET, istio::Telemetry::REFUSED);
+            let fields = Fields {
+                not_yet,
+                refused,
+                ..ISTIO
+            };
+            Some(Spec::Telemetry(reader.istio(node, reference, &fields)?))
+        },
+        (MESH, "RateLimit") => {
+            |reader, node, reference| Some(Spec::RateLimit(reader.istio(node, reference, &ISTIO)?))
+        }
         (SECURITY, "PeerAuthentication") => |reader, node, reference| {
             Some(Spec::PeerAuthentication(
                 reader.istio(node, reference, &ISTIO)?,

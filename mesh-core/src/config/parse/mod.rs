@@ -13,7 +13,7 @@ use self::{
 use super::{
     Metadata, Problem, Resource, Severity, Source,
     gateway_api::GatewayApi,
-    kind::{MESH, NETWORKING, SECURITY},
+    kind::{MESH, NETWORKING, SECURITY, TELEMETRY},
     near::nearest,
     tree::{FieldLines, Node, Value},
     yaml::{self, MAX_TEXT_BYTES},
@@ -143,6 +143,7 @@ impl Reader {
             SECURITY => &["v1", "v1beta1"],
             GatewayApi::GROUP => GatewayApi::VERSIONS,
             MESH => &["v1alpha1"],
+            TELEMETRY => &["v1", "v1alpha1"],
             _ => &["v1"],
         };
         let Some(read) = reader_of(group, kind) else {
