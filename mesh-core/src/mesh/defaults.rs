@@ -1,10 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    OutboundMode, ProxySettings, RetryPolicy, TelemetryDefaults, findings::Findings, traffic,
+    OutboundMode, ProxySettings, RetryPolicy, TelemetryDefaults, findings::Findings,
+    proxy_settings, traffic,
 };
 use crate::{
-    config::{ConfigSet, Problem, Severity, Source, Spec, decode_text, istio::MeshConfig},
+    config::{
+        ConfigSet, Problem, Severity, Source, Spec, TextError, decode_text, istio::MeshConfig,
+    },
     identity::{SpiffeId, TrustDomain},
     name::{Host, IpNetwork, ResourceRef},
 };
@@ -90,8 +93,12 @@ impl MeshDefaults {
         let Some(text) = map.data.get("mesh") else {
             return (self.clone(), Vec::new());
         };
+        let unread_settings;
         let written: MeshConfig = match decode_text(text) {
-            Ok((written, _)) => written,
+            Ok((written, unread)) => {
+                unread_settings = unread;
+                written
+            }
             Err(problem) => {
                 let source = Source {
                     file: resource.source.file.clone(),
@@ -105,6 +112,9 @@ impl MeshDefaults {
         };
         let mut findings = Findings::new(resource);
         let changed = self.changed(&written, &mut findings);
+        for unread in unread_settings {
+            not_read(&unread, &mut findings);
+        }
         let (changed, problems) = findings.conclude(changed);
         (changed.unwrap_or_else(|| self.clone()), problems)
     }
@@ -145,4 +155,19 @@ impl MeshDefaults {
             proxies: ProxySettings::of(written.default_config.as_ref(), findings),
         }
     }
+}
+
+/// What of the parts about proxies and providers nobody reads.
+fn not_read(unread: &TextError, findings: &mut Findings<'_>) {
+    let field = &*unread.field;
+    let known = match field.strip_prefix("defaultConfig.") {
+        Some(setting) => proxy_settings::is_not_yet(setting),
+        None if field.starts_with("extensionProviders[") => true,
+        None => return,
+    };
+    let reason = match known {
+        true => "not supported yet",
+        false => "unknown field",
+    };
+    findings.warn("data.mesh", format!("{field}: {reason}"));
 }

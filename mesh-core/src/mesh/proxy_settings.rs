@@ -39,13 +39,21 @@ impl ProxySettings {
         let mut settings = Self::default();
         if let Some(tracing) = &written.tracing {
             let sampling = tracing.sampling;
-            settings.sampling = sampling.map(|share| findings.percent("data.mesh", share));
+            settings.sampling = sampling.and_then(|share| {
+                let found = PerMillion::percent(share);
+                if found.is_none() {
+                    let field = "defaultConfig.tracing.sampling";
+                    findings.warn("data.mesh", format!("{field}: {share} is no percentage"));
+                }
+                found
+            });
             settings.max_path_tag_length = tracing.max_path_tag_length;
             let (tags, wrong) =
                 telemetry::custom_tags(&tracing.custom_tags.clone().unwrap_or_default());
             for (name, reason) in wrong {
                 let field = format!("defaultConfig.tracing.customTags.{name}");
-                findings.error("data.mesh", format!("{field}: {reason}"));
+                findings.warn("data.mesh", format!("{field}: {reason}"));
+                findings.advise("this tag is left out");
             }
             settings.tags = tags;
             if tracing.enable_istio_tags == Some(false) {
@@ -123,4 +131,13 @@ pub(super) fn not_honoured(resource: &Resource, written: &istio::ProxyConfig) ->
     written
         .map(|(field, _)| resource.problem(Severity::Warning, field, "not supported yet"))
         .collect()
+}
+
+/// Whether a field of the settings, as in `tracing.zipkin.address`, exists but is not honoured.
+pub(super) fn is_not_yet(field: &str) -> bool {
+    let mut known = istio::ProxySettings::NOT_YET.iter();
+    known.any(|known| {
+        let rest = field.strip_prefix(known);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    })
 }

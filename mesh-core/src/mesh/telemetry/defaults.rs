@@ -31,7 +31,8 @@ impl TelemetryDefaults {
     pub(in crate::mesh) fn of(written: &MeshConfig, findings: &mut Findings<'_>) -> Self {
         let (mut known, wrong) = providers(&written.extension_providers);
         for (field, reason) in wrong {
-            findings.error("data.mesh", format!("{field}: {reason}"));
+            findings.warn("data.mesh", format!("{field}: {reason}"));
+            findings.advise("this provider is left out");
         }
         for (name, kind) in BUILT_IN {
             if Provider::named(&known, name).is_none() {
@@ -81,7 +82,8 @@ fn log(written: &MeshConfig, findings: &mut Findings<'_>) -> Option<(Arc<str>, L
             Ok(values) => LogFormat::Json(Some(values)),
             Err(error) => {
                 let reason = format!("accessLogFormat: is no JSON object of texts: {error}");
-                findings.error("data.mesh", reason);
+                findings.warn("data.mesh", reason);
+                findings.advise("lines say what Istio's default says");
                 LogFormat::Json(None)
             }
         },
