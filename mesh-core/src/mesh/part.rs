@@ -35,8 +35,12 @@ impl Mesh {
             destinations: seen.cloned().collect(),
             scopes: scopes.cloned().collect(),
             access: Vec::new(),
+            limits: Vec::new(),
             ..all.lists()
         };
+        rules
+            .telemetry
+            .retain(|policy| near(&policy.reference.namespace));
         rules.secrets.retain(|(of, _), _| own(of));
         rules.index();
         self.with(rules).known_by_address(self)
@@ -59,6 +63,12 @@ impl Mesh {
             .retain(|policy| near(&policy.reference.namespace));
         rules
             .mtls
+            .retain(|policy| near(&policy.reference.namespace));
+        rules
+            .telemetry
+            .retain(|policy| near(&policy.reference.namespace));
+        rules
+            .limits
             .retain(|policy| near(&policy.reference.namespace));
         rules
             .scopes
@@ -99,6 +109,8 @@ impl Mesh {
             destinations: Vec::new(),
             gateways: Vec::new(),
             access: Vec::new(),
+            telemetry: Vec::new(),
+            limits: Vec::new(),
             ..self.rules.lists()
         })
     }
@@ -186,7 +198,7 @@ impl Rules {
         let tcp = tcp
             .flat_map(|rule| &rule.matches)
             .map(|found| &found.client);
-        let selectors: [&mut dyn Iterator<Item = &Selector>; 3] = [
+        let selectors: [&mut dyn Iterator<Item = &Selector>; 4] = [
             &mut http.chain(tls).chain(tcp).map(|client| &client.labels),
             &mut self
                 .destinations
@@ -196,6 +208,10 @@ impl Rules {
                 .scopes
                 .iter()
                 .filter_map(|scope| scope.selector.as_ref()),
+            &mut self
+                .telemetry
+                .iter()
+                .filter_map(|policy| policy.selector.as_ref()),
         ];
         let labels = selectors
             .into_iter()
@@ -216,6 +232,8 @@ impl Rules {
             gateways: self.gateways.clone(),
             access: self.access.clone(),
             mtls: self.mtls.clone(),
+            telemetry: self.telemetry.clone(),
+            limits: self.limits.clone(),
             scopes: self.scopes.clone(),
             secrets: self.secrets.clone(),
             delegates: Vec::new(),
@@ -244,6 +262,8 @@ impl Rules {
             gateways,
             access,
             mtls,
+            telemetry,
+            limits,
             scopes,
             secrets,
             asked_of_callers: _,
@@ -261,6 +281,8 @@ impl Rules {
             && same(gateways, &other.gateways)
             && same(access, &other.access)
             && same(mtls, &other.mtls)
+            && same(telemetry, &other.telemetry)
+            && same(limits, &other.limits)
             && same(scopes, &other.scopes)
             && secrets.len() == other.secrets.len()
             && (secrets.iter().zip(&other.secrets))
