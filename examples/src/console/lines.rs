@@ -119,7 +119,10 @@ fn severity(paint: Paint, problem: &Problem) -> String {
 /// File, line, resource, field, reason and advice, as the problem prints itself but without the
 /// severity, which stands before it.
 fn place(problem: &Problem) -> String {
-    let severity = format!(" {}:", problem.severity);
+    let severity = match problem.code {
+        Some(_) => format!(" {} ", problem.severity),
+        None => format!(" {}:", problem.severity),
+    };
     problem.to_string().replacen(&severity, "", 1)
 }
 

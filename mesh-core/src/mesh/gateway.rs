@@ -146,6 +146,19 @@ impl Gateway {
     }
 }
 
+/// The ports that a proxy uses itself, and for what.
+const OF_THE_PROXY: [(u16, &str); 9] = [
+    (15000, "its administration"),
+    (15001, "calls that its workload makes"),
+    (15004, "what it was told to do"),
+    (15006, "calls that its workload gets"),
+    (15008, "tunnels between proxies"),
+    (15020, "its metrics and its workload's probes"),
+    (15021, "its readiness"),
+    (15053, "its answers to names"),
+    (15090, "its metrics"),
+];
+
 /// What a Gateway means.
 pub(super) fn gateway(
     resource: &Resource,
@@ -189,6 +202,11 @@ fn server(field: String, written: &istio::Server, findings: &mut Findings<'_>) -
             &format!("{field}.port.number"),
             "a port is between 1 and 65535",
         );
+    }
+    if let Some((_, use_)) = OF_THE_PROXY.iter().find(|(own, _)| *own == port.number) {
+        let reason = format!("the proxy uses port {} itself: {use_}", port.number);
+        findings.error(&format!("{field}.port.number"), reason);
+        findings.advise("let the Service map the port you want to another one of the gateway");
     }
     let Some(protocol) = AppProtocol::from_name(&port.protocol) else {
         let at = format!("{field}.port.protocol");

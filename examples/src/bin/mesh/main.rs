@@ -1,11 +1,12 @@
-//! The mesh from the command line: `cargo mesh up`.
+//! The mesh from the command line: `cargo mesh up`, and what can be asked of files alone.
 
 #![expect(clippy::print_stderr, reason = "a program talks to its user")]
 
+mod check;
 mod proxy;
 mod up;
 
-use std::{process::ExitCode, time::Duration};
+use std::{error::Error, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tokio::{
@@ -31,6 +32,8 @@ struct Flags {
 enum Command {
     /// Run a whole mesh on this machine, until interrupted
     Up(up::Up),
+    /// Say what is wrong with configuration, with file and line, why, and what to do
+    Check(check::Check),
     /// Run one proxy on an Envoy bootstrap file, until interrupted
     Proxy(proxy::Proxy),
 }
@@ -43,6 +46,15 @@ const LAST_MOMENTS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let Flags { command } = Flags::parse();
+    match command {
+        Command::Check(check) => check::run(&check),
+        Command::Up(up) => on_runtime(up::run(up)),
+        Command::Proxy(proxy) => on_runtime(proxy::run(proxy)),
+    }
+}
+
+/// Runs what needs sockets and time to its end.
+fn on_runtime(command: impl Future<Output = Result<ExitCode, Box<dyn Error>>>) -> ExitCode {
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -50,10 +62,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let outcome = match command {
-        Command::Up(up) => runtime.block_on(up::run(up)),
-        Command::Proxy(proxy) => runtime.block_on(proxy::run(proxy)),
-    };
+    let outcome = runtime.block_on(command);
     // Applications in processes of their own end with the tasks that watch them.
     runtime.shutdown_timeout(LAST_MOMENTS);
     match outcome {

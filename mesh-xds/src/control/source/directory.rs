@@ -55,6 +55,8 @@ impl DirectorySource {
     /// A file that is suddenly empty is taken for one that is being written, for so long.
     const PATIENCE: Duration = Duration::from_secs(1);
     const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+    /// What calls are expected to become is no configuration.
+    const TESTS: [&str; 2] = [".mesh-test.yaml", ".mesh-test.yml"];
 
     /// Follows directories and files, all of which must be there to begin with.
     pub fn new(paths: Vec<PathBuf>) -> Result<Self, DirectoryError> {
@@ -117,6 +119,7 @@ impl DirectorySource {
         file.is_file()
             && Self::ENDINGS.contains(&ending)
             && !name.starts_with('.')
+            && !Self::TESTS.iter().any(|tests| name.ends_with(tests))
             && !self.except.iter().any(|except| except == name)
     }
 
@@ -344,6 +347,7 @@ mod tests {
         scratch.write("a.yml", "2");
         scratch.write("notes.txt", "no");
         scratch.write("local.yaml", "no");
+        scratch.write("a.mesh-test.yaml", "no");
         let source = DirectorySource::new(vec![scratch.0.clone()])
             .unwrap()
             .except("local.yaml");

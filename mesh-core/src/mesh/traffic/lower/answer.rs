@@ -21,6 +21,9 @@ impl Lower<'_> {
             self.findings.advise("possible are 301, 302, 303, 307, 308");
         }
         let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        if !written.authority.is_empty() {
+            self.authority(&format!("{field}.authority"), &written.authority);
+        }
         let port = match (written.port, written.derive_port) {
             (Some(port), None) => Some(RedirectPort::Number(port)),
             (None, Some(istio::RedirectPort::FromProtocolDefault)) => {

@@ -30,6 +30,9 @@ impl Lower<'_> {
             if !also(name) {
                 self.editable(&at, name);
             }
+            if names_host(name) && !value.contains('%') {
+                self.authority(&at, value);
+            }
             if let Some(reason) = wrong_with(value) {
                 self.findings.error(&at, reason);
             }
@@ -48,12 +51,29 @@ impl Lower<'_> {
         if names_host(name) {
             let reason = format!("{name:?} can be set on requests, and nothing else");
             self.findings.error(at, reason);
+        } else if FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            let reason = format!("{name:?} belongs to one connection, and is the proxy's to write");
+            self.findings.error(at, reason);
         } else if !is_header_name(name) {
             self.findings
                 .error(at, format!("{name:?} is no header name"));
         }
     }
 }
+
+/// What says where a message ends and what holds for one connection (RFC 9110, section 7.6.1, and
+/// RFC 9112, section 6): who changes it lets two ends disagree on which bytes are a request.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
 
 /// Setting one of these rewrites the host.
 fn names_host(name: &str) -> bool {

@@ -100,11 +100,8 @@ impl Lower<'_> {
             self.findings.error(&format!("{field}.rewrite.uri"), reason);
         }
         let host = Some(rewrite.authority).filter(|host| !host.is_empty());
-        let is_host = |b: u8| b.is_ascii_graphic() && !b"/?#@\\".contains(&b);
-        if let Some(host) = host.as_ref().filter(|host| !host.bytes().all(is_host)) {
-            let reason = format!("{host:?} is no host");
-            let at = format!("{field}.rewrite.authority");
-            self.findings.error(&at, reason);
+        if let Some(host) = &host {
+            self.authority(&format!("{field}.rewrite.authority"), host);
         }
         (path, host)
     }

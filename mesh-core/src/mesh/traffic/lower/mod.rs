@@ -96,6 +96,23 @@ impl Lower<'_> {
         GatewayName::parse(text, self.namespace)
     }
 
+    /// A host with perhaps a port, as a request names it (RFC 9110, section 7.2). Anything else
+    /// would be read in one way here and in another where it arrives.
+    fn authority(&mut self, field: &str, text: &str) {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (text, None),
+        };
+        let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host = match v6 {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => host.parse::<Host>().is_ok_and(|host| !host.is_wildcard()),
+        };
+        if !is_host || port.is_some_and(|port| port.parse::<u16>().is_err()) {
+            self.findings.error(field, format!("{text:?} is no host"));
+        }
+    }
+
     /// Weighted destinations: a lone one gets everything, those without weight nothing.
     fn destinations(
         &mut self,
