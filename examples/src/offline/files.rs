@@ -94,12 +94,25 @@ mod tests {
     fn directories_are_read_with_what_is_below() {
         let root = std::env::temp_dir().join(format!("mesh-offline-{}", std::process::id()));
         fs::create_dir_all(root.join("b/.git")).unwrap();
-        for name in ["c.yaml", "b/a.yml", "b/notes.txt", "b/.git/x.yaml", "a.mesh-test.yaml"] {
+        for name in [
+            "c.yaml",
+            "b/a.yml",
+            "b/notes.txt",
+            "b/.git/x.yaml",
+            "a.mesh-test.yaml",
+        ] {
             fs::write(root.join(name), name).unwrap();
         }
         let files = read(std::slice::from_ref(&root)).unwrap();
-        let brief: Vec<_> = files.iter().map(|file| (&*file.text, file.is_test)).collect();
-        let want = [("a.mesh-test.yaml", true), ("b/a.yml", false), ("c.yaml", false)];
+        let brief: Vec<_> = files
+            .iter()
+            .map(|file| (&*file.text, file.is_test))
+            .collect();
+        let want = [
+            ("a.mesh-test.yaml", true),
+            ("b/a.yml", false),
+            ("c.yaml", false),
+        ];
         assert_eq!(brief, want);
         fs::remove_dir_all(&root).unwrap();
         let error = read(&[root]).unwrap_err().to_string();

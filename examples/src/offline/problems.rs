@@ -100,12 +100,18 @@ fn push_line(text: &mut String, paint: Paint, problem: &Problem) {
         Severity::Warning => paint.odd("warning"),
         Severity::Info => paint.faint("note   "),
     };
-    let _ = write!(text, "{}: {severity}", paint.place(&problem.source.to_string()));
+    let _ = write!(
+        text,
+        "{}: {severity}",
+        paint.place(&problem.source.to_string())
+    );
     if let Some(code) = problem.code {
         let _ = write!(text, " [{code}]");
     }
     let of = problem.resource.as_ref().map(ToString::to_string);
-    let of = of.into_iter().chain((!problem.field.is_empty()).then(|| problem.field.clone()));
+    let of = of
+        .into_iter()
+        .chain((!problem.field.is_empty()).then(|| problem.field.clone()));
     let of = of.collect::<Vec<_>>().join(": ");
     if !of.is_empty() {
         let _ = write!(text, " {of}");
@@ -121,7 +127,10 @@ fn places(problems: &[Problem]) -> BTreeMap<&ResourceRef, Vec<String>> {
     let mut places: BTreeMap<&ResourceRef, Vec<String>> = BTreeMap::new();
     for problem in problems {
         if let (Some(Code::WrittenTwice), Some(of)) = (problem.code, &problem.resource) {
-            places.entry(of).or_default().push(problem.source.to_string());
+            places
+                .entry(of)
+                .or_default()
+                .push(problem.source.to_string());
         }
     }
     places

@@ -171,6 +171,21 @@ fn problems_of_the_whole() {
             "add.host: \"host\" can be set on requests, and nothing else",
         ),
         ("remove: [a b]", "remove[0]: \"a b\" is no header name"),
+        (
+            "set: {Content-Length: '1'}",
+            "set.Content-Length: \"Content-Length\" belongs to one connection, \
+             and is the proxy's to write",
+        ),
+        (
+            "remove: [transfer-encoding]",
+            "remove[0]: \"transfer-encoding\" belongs to one connection, \
+             and is the proxy's to write",
+        ),
+        ("set: {host: 'a,b'}", "set.host: \"a,b\" is no host"),
+        (
+            "set: {':authority': '[a]'}",
+            "set.:authority: \"[a]\" is no host",
+        ),
     ] {
         check(
             &format!(
@@ -192,6 +207,18 @@ fn problems_of_the_whole() {
         "  http: [{rewrite: {authority: a/b}, route: [{destination: {host: reviews}}]}]",
         "error: spec.http[0].rewrite.authority: \"a/b\" is no host",
     );
+    check(
+        "  http: [{redirect: {authority: 'a:99999'}}]",
+        "error: spec.http[0].redirect.authority: \"a:99999\" is no host",
+    );
+    for fine in ["a.example.com:80", "10.0.0.1", "'[::1]:80'"] {
+        let spec = format!("  http: [{{redirect: {{authority: {fine}}}}}]");
+        assert_eq!(
+            resolve(&[SERVICES, &virtual_service(&spec)]).1,
+            [""; 0],
+            "{fine}"
+        );
+    }
     check(
         "  http: [{}]",
         "error: spec.http[0]: one of route, redirect, directResponse is needed",
@@ -882,6 +909,30 @@ spec: {workloadSelector: {labels: {app: web}}, egress: [{hosts: [default/reviews
         seen(&[("app", "web")]),
         ("default/reviews".into(), OutboundMode::AllowAny)
     );
+}
+
+#[test]
+fn gateways_keep_off_the_ports_of_proxies() {
+    let gateway = |port: u16| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: g}}\nspec:\n  \
+             selector: {{a: b}}\n  servers:\n  - port: {{number: {port}, name: http, \
+             protocol: HTTP}}\n    hosts: ['*']\n"
+        )
+    };
+    for port in [
+        15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090,
+    ] {
+        let (mesh, problems) = resolve(&[&gateway(port)]);
+        assert_eq!(mesh.gateways().len(), 0);
+        let want = format!(
+            "mesh.yaml:7: error: Gateway default/g: spec.servers[0].port.number: \
+             the proxy uses port {port} itself: "
+        );
+        assert!(problems[0].starts_with(&want), "{problems:?}");
+    }
+    // Gateways between networks are at this port.
+    assert_eq!(resolve(&[&gateway(15443)]).1, [""; 0]);
 }
 
 #[test]

@@ -103,7 +103,9 @@ impl Lower<'_> {
             Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
             _ => (text, None),
         };
-        let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let v6 = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         let is_host = match v6 {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => host.parse::<Host>().is_ok_and(|host| !host.is_wildcard()),
