@@ -22,6 +22,7 @@ impl Analysis<'_> {
             self.selected(one);
         }
         self.overlapping_sidecars();
+        self.overlapping_telemetries();
         self.ambient();
     }
 
@@ -110,6 +111,43 @@ impl Analysis<'_> {
         }
     }
 
+    /// Of the Telemetries for one workload, or one namespace, only the oldest counts.
+    fn overlapping_telemetries(&mut self) {
+        let all = &self.rules.telemetry;
+        for (i, young) in all.iter().enumerate() {
+            let of = &young.reference;
+            let mut older = all[..i].iter();
+            let Some(selector) = &young.selector else {
+                let wide = older.find(|older| {
+                    older.selector.is_none() && older.reference.namespace == of.namespace
+                });
+                if let Some(older) = wide {
+                    let place = self.place(&older.reference);
+                    let reason = format!("{place} is for the whole namespace too, and wins");
+                    let code = Code::MultipleTelemetriesWithoutWorkloadSelectors;
+                    self.warn(code, of, "spec", reason);
+                    self.advise("put what they say into one Telemetry".to_owned());
+                }
+                continue;
+            };
+            let taken = older.find_map(|older| {
+                let other = older.selector.as_ref()?;
+                let both = self.instances.iter().find(|instance| {
+                    instance.is_meant(&of.namespace, selector)
+                        && instance.is_meant(&older.reference.namespace, other)
+                })?;
+                Some((older, both.resource.reference.clone()))
+            });
+            if let Some((older, workload)) = taken {
+                let place = self.place(&older.reference);
+                let reason = format!("{place} is for {workload} too, and wins");
+                let code = Code::ConflictingTelemetryWorkloadSelectors;
+                self.warn(code, of, "spec.selector", reason);
+                self.advise("let no two Telemetries select one workload".to_owned());
+            }
+        }
+    }
+
     /// Sidecars for workloads that have none.
     fn ambient(&mut self) {
         for scope in &self.rules.scopes {
@@ -144,6 +182,8 @@ fn selecting(resource: &Resource) -> Option<Selecting<'_>> {
         Spec::PeerAuthentication(policy) => {
             ("spec.selector", &policy.selector.as_ref()?.match_labels)
         }
+        Spec::Telemetry(telemetry) => ("spec.selector", &telemetry.selector.as_ref()?.match_labels),
+        Spec::RateLimit(limit) => ("spec.selector", &limit.selector.as_ref()?.match_labels),
         Spec::Sidecar(sidecar) => (
             "spec.workloadSelector",
             &sidecar.workload_selector.as_ref()?.labels,

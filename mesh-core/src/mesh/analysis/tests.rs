@@ -80,8 +80,6 @@ fn every_code_has_a_case() {
         let elsewhere = [
             Code::WrittenTwice,
             Code::JwtClaimBasedRoutingWithoutRequestAuthN,
-            Code::ConflictingTelemetryWorkloadSelectors,
-            Code::MultipleTelemetriesWithoutWorkloadSelectors,
             Code::JwksUriFetchUnrestricted,
         ];
         assert!(

@@ -16,34 +16,56 @@ use crate::{
 /// The most matches of one VirtualService that are held against each other.
 const MAX_COMPARED: usize = 1_000;
 
+/// A rule, and where it is written: one that was delegated is in a resource of its own.
+struct Rule<'a, M> {
+    of: &'a ResourceRef,
+    field: &'a str,
+    matches: &'a [M],
+}
+
 impl Analysis<'_> {
     pub(super) fn unreachable(&mut self) {
         for traffic in &self.rules.traffic {
             let TrafficRules { http, tls, tcp, .. } = &**traffic;
             let of = &traffic.reference;
             let every = [HttpMatch::default()];
-            let rules = http.iter().map(|rule| (&*rule.field, &*rule.matches));
+            let rules = http.iter().map(|rule| Rule {
+                of: rule.origin.as_ref().unwrap_or(of),
+                field: &rule.field,
+                matches: &rule.matches,
+            });
             self.unreached(of, rules, &every, takes_http);
-            let rules = tls.iter().map(|rule| (&*rule.field, &*rule.matches));
+            let rules = tls.iter().map(|rule| Rule {
+                of,
+                field: &rule.field,
+                matches: &rule.matches,
+            });
             self.unreached(of, rules, &[], takes_tls);
             let every = [L4Match::default()];
-            let rules = tcp.iter().map(|rule| (&*rule.field, &*rule.matches));
+            let rules = tcp.iter().map(|rule| Rule {
+                of,
+                field: &rule.field,
+                matches: &rule.matches,
+            });
             self.unreached(of, rules, &every, takes_l4);
         }
     }
 
-    /// Rules come with their fields; one without matches stands for `every`.
+    /// A rule without matches stands for `every`.
     fn unreached<'a, M>(
         &mut self,
         of: &ResourceRef,
-        rules: impl Iterator<Item = (&'a str, &'a [M])>,
+        rules: impl Iterator<Item = Rule<'a, M>>,
         every: &'a [M],
         takes: fn(&M, &M) -> bool,
     ) {
         let mut earlier: Vec<(&M, String)> = Vec::new();
-        for (field, matches) in rules {
-            let is_named = !matches.is_empty();
-            let matches = if is_named { matches } else { every };
+        for rule in rules {
+            let is_written = !rule.matches.is_empty();
+            let matches = if is_written { rule.matches } else { every };
+            // Matches of a delegated rule are narrowed, and not one by one what is written.
+            let is_named = is_written && rule.of == of;
+            let Rule { of, field, .. } = rule;
             let taker = |one: &M| earlier.iter().find(|(other, _)| takes(other, one));
             let takers: Vec<_> = matches.iter().map(taker).collect();
             if let (Some((_, by)), true) = (
@@ -55,7 +77,7 @@ impl Analysis<'_> {
                 continue;
             }
             for (i, taker) in takers.iter().enumerate() {
-                if let Some((_, by)) = taker {
+                if let (Some((_, by)), true) = (taker, is_named) {
                     let field = format!("{field}.match[{i}]");
                     let reason = format!("adds nothing: {by} takes all of it");
                     let code = Code::VirtualServiceIneffectiveMatch;
@@ -127,6 +149,18 @@ fn takes_path(a: Option<&PathCondition>, b: Option<&PathCondition>) -> bool {
         Pattern::Prefix(text) => Pattern::Prefix(text.to_ascii_lowercase()),
         other => other.clone(),
     };
+    if let (Pattern::Prefix(prefix), true, false) = (&a.pattern, a.by_segment, every) {
+        // `/a` does not stand for `/ab`, which a plain prefix `/a` stands for.
+        let (Pattern::Exact(path) | Pattern::Prefix(path)) = &b.pattern else {
+            return false;
+        };
+        let is_whole = b.by_segment || matches!(b.pattern, Pattern::Exact(_));
+        let prefix = prefix.trim_end_matches('/');
+        let rest = path.strip_prefix(prefix);
+        return !a.ignore_case
+            && !b.ignore_case
+            && rest.is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && is_whole));
+    }
     every
         || match (a.ignore_case, b.ignore_case) {
             (false, true) => false,
