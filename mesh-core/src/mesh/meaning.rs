@@ -4,14 +4,17 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     AccessPolicy, DestinationPolicy, Gateway, MeshDefaults, MeshTest, RateLimitPolicy, Service,
-    TelemetryPolicy, access, destination, gateway, mtls, mtls::MtlsPolicy, proxy_settings,
-    question, rate_limit, scope, scope::SidecarScope, service, telemetry, traffic, traffic::Draft,
+    TelemetryPolicy, access, destination, gateway, gateway_api, mtls, mtls::MtlsPolicy,
+    proxy_settings, question, rate_limit, scope, scope::SidecarScope, service, telemetry, traffic,
+    traffic::Draft,
 };
 use crate::config::{Parsed, Problem, Resource, Spec, parse};
 
 /// What a resource means by itself, before it meets others.
 #[derive(Debug, Clone)]
 pub(super) enum Meaning {
+    /// Of the Gateway API; something by itself only if it is a route.
+    GatewayApi(Option<Arc<gateway_api::Route>>),
     Services(Vec<Service>),
     Traffic(Draft),
     Destination(Arc<DestinationPolicy>),
@@ -124,8 +127,13 @@ pub(super) fn meaning(
         ),
         Spec::ProxyConfig(written) => (None, proxy_settings::not_honoured(resource, written)),
         Spec::MeshTest(written) => of(question::mesh_test(resource, written), Meaning::Test),
-        Spec::GatewayApi(_)
-        | Spec::WorkloadEntry(_)
+        Spec::GatewayApi(written) => {
+            let (route, problems) = gateway_api::meaning(resource, written);
+            let broken = problems.iter().any(Problem::is_error);
+            let meaning = Meaning::GatewayApi(route.map(Arc::new));
+            ((!broken).then_some(meaning), problems)
+        }
+        Spec::WorkloadEntry(_)
         | Spec::Pod(_)
         | Spec::Deployment(_)
         | Spec::EndpointSlice(_)

@@ -12,6 +12,7 @@ mod endpoints;
 mod exports;
 mod findings;
 mod gateway;
+pub mod gateway_api;
 mod meaning;
 mod mtls;
 mod part;
@@ -110,6 +111,8 @@ struct Rules {
     telemetry: Vec<Arc<TelemetryPolicy>>,
     limits: Vec<Arc<RateLimitPolicy>>,
     mtls: Vec<Arc<MtlsPolicy>>,
+    backend_tls: Vec<gateway_api::BackendTls>,
+    statuses: Vec<gateway_api::ResourceStatus>,
     scopes: Vec<Arc<SidecarScope>>,
     tests: Vec<Arc<MeshTest>>,
     secrets: BTreeMap<(Arc<str>, Arc<str>), Arc<Resource>>,
@@ -335,6 +338,22 @@ impl Mesh {
     /// Every MeshTest, oldest first.
     pub fn tests(&self) -> &[Arc<MeshTest>] {
         &self.rules.tests
+    }
+
+    /// How a port of a service is called where a BackendTLSPolicy says so: one for the port
+    /// before one for the whole service.
+    pub fn backend_tls(&self, service: &Service, port: u16) -> Option<&gateway_api::BackendTls> {
+        let of_service = || {
+            let all = self.rules.backend_tls.iter();
+            all.filter(|policy| policy.host == service.host)
+        };
+        let of_port = of_service().find(|policy| policy.port == Some(port));
+        of_port.or_else(|| of_service().find(|policy| policy.port.is_none()))
+    }
+
+    /// What became of each resource of the Gateway API, by kind, namespace and name.
+    pub fn gateway_api_statuses(&self) -> &[gateway_api::ResourceStatus] {
+        &self.rules.statuses
     }
 
     /// The Secret of this name.

@@ -232,11 +232,13 @@ impl Rules {
             gateways: self.gateways.clone(),
             access: self.access.clone(),
             mtls: self.mtls.clone(),
+            backend_tls: self.backend_tls.clone(),
             telemetry: self.telemetry.clone(),
             limits: self.limits.clone(),
             scopes: self.scopes.clone(),
             secrets: self.secrets.clone(),
             delegates: Vec::new(),
+            statuses: Vec::new(),
             tests: Vec::new(),
             written: Vec::new(),
             meanings: Meanings::default(),
@@ -262,6 +264,7 @@ impl Rules {
             gateways,
             access,
             mtls,
+            backend_tls,
             telemetry,
             limits,
             scopes,
@@ -269,6 +272,7 @@ impl Rules {
             asked_of_callers: _,
             // Nothing is planned from these.
             delegates: _,
+            statuses: _,
             tests: _,
             written: _,
             meanings: _,
@@ -281,6 +285,7 @@ impl Rules {
             && same(gateways, &other.gateways)
             && same(access, &other.access)
             && same(mtls, &other.mtls)
+            && *backend_tls == other.backend_tls
             && same(telemetry, &other.telemetry)
             && same(limits, &other.limits)
             && same(scopes, &other.scopes)

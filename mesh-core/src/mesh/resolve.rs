@@ -6,15 +6,16 @@ use std::{
 };
 
 use super::{
-    EndpointIndex, Mesh, MeshDefaults, Rules, Service,
+    EndpointIndex, GatewayName, Mesh, MeshDefaults, Rules, Service, TrafficRules,
     analysis::check,
+    gateway_api::{self, Piece, World},
     meaning::{Meaning, Meanings},
     traffic::{Delegate, Draft},
     virtual_address,
 };
 use crate::{
     config::{ConfigSet, Problem, Resource, Spec},
-    name::Host,
+    name::{Host, ResourceRef},
 };
 
 impl Mesh {
@@ -41,6 +42,7 @@ impl Mesh {
         let (defaults, mut problems) = defaults.overlaid(set);
         let mut services = Vec::new();
         let mut drafts = Vec::new();
+        let mut pieces = Vec::new();
         let mut rules = Rules {
             meanings: Meanings::under(&defaults),
             defaults,
@@ -62,6 +64,10 @@ impl Mesh {
                 Some(Meaning::Telemetry(policy)) => rules.telemetry.push(policy),
                 Some(Meaning::RateLimit(policy)) => rules.limits.push(policy),
                 Some(Meaning::Test(test)) => rules.tests.push(test),
+                Some(Meaning::GatewayApi(route)) => pieces.push(Piece {
+                    resource: resource.clone(),
+                    route,
+                }),
                 None => {}
             }
             if let Spec::Secret(_) = resource.spec {
@@ -73,6 +79,7 @@ impl Mesh {
         }
         problems.extend(rules.put_traffic(drafts));
         rules.services = settle(services, &rules.defaults, &mut problems);
+        problems.extend(rules.attach(&pieces));
         if let Some(old) = old {
             rules.keep(old);
         }
@@ -125,10 +132,14 @@ impl Rules {
         let by_name: HashMap<_, _> = old
             .traffic
             .iter()
-            .map(|rules| (&rules.reference, rules))
+            .map(|rules| (place_of(rules), rules))
             .collect();
         for rules in &mut self.traffic {
-            keep(rules, by_name.get(&rules.reference).copied());
+            keep(rules, by_name.get(&place_of(rules)).copied());
+        }
+        for gateway in &mut self.gateways {
+            let mut same = old.gateways.iter();
+            keep(gateway, same.find(|old| old.name == gateway.name));
         }
     }
 
@@ -136,6 +147,28 @@ impl Rules {
     fn declared(&self, service: &Service) -> Option<&Arc<Service>> {
         let mut same = self.services_by_host.get(&service.host)?.iter();
         same.find(|known| known.reference == service.reference)
+    }
+
+    /// Lets routes of the Gateway API meet what they are attached to. Their rules take their place
+    /// among the others by age.
+    fn attach(&mut self, pieces: &[Piece]) -> Vec<Problem> {
+        if pieces.is_empty() {
+            return Vec::new();
+        }
+        let world = World::new(pieces, &self.services, &self.written, &self.defaults);
+        let attached = gateway_api::attach(&world);
+        let written = self.written.iter().enumerate();
+        let age: HashMap<_, _> = written
+            .map(|(age, resource)| (resource.reference.clone(), age))
+            .collect();
+        self.traffic.extend(attached.traffic);
+        self.traffic.sort_by_key(|rules| age.get(&rules.reference));
+        self.gateways.extend(attached.gateways);
+        self.gateways
+            .sort_by_key(|gateway| age.get(&gateway.reference));
+        self.backend_tls = attached.backend_tls;
+        self.statuses = attached.statuses;
+        attached.problems
     }
 
     /// Joins the rules of delegates to those that delegate to them.
@@ -201,6 +234,12 @@ impl Rules {
     }
 }
 
+/// What tells rules from others: several may come from one resource.
+fn place_of(rules: &TrafficRules) -> (&ResourceRef, Option<&Host>, Option<&GatewayName>) {
+    let (host, gateway) = (rules.hosts.first(), rules.gateways.first());
+    (&rules.reference, host, gateway)
+}
+
 /// Resources that carry rules, in the order in which they win over each other.
 fn oldest_first(set: &ConfigSet) -> Vec<&Arc<Resource>> {
     let mut resources: Vec<_> = set.iter().filter(|r| !is_instance(r)).collect();
@@ -216,7 +255,6 @@ fn is_instance(resource: &Resource) -> bool {
             | Spec::WorkloadEntry(_)
             | Spec::EndpointSlice(_)
             | Spec::Deployment(_)
-            | Spec::Namespace
             | Spec::ServiceAccount
     )
 }

@@ -130,7 +130,12 @@ impl Destination<'_> {
         let name = names::outbound(port.number, self.subset, &self.service.host);
         let subset = Some(self.subset).filter(|subset| !subset.is_empty());
         let rule = self.rule.map(|rule| rule.policy(port.number, subset));
-        let policy = rule.unwrap_or_default();
+        let mut policy = rule.unwrap_or_default();
+        // What a DestinationRule says about TLS comes before a BackendTLSPolicy.
+        if policy.tls.is_none() {
+            let own = view.mesh.backend_tls(self.service, port.number);
+            policy.tls = own.map(|own| own.tls.clone());
+        }
         let instances = || {
             let wanted = Wanted {
                 service: self.service,

@@ -15,6 +15,9 @@ const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 const CERTIFICATE_KEYS: [(&str, &str); 2] = [("tls.crt", "tls.key"), ("cert", "key")];
 /// Keys of a Secret that hold roots.
 const ROOT_KEYS: [&str; 2] = ["ca.crt", "cacert"];
+/// What istiod calls Secrets that a Gateway of the Gateway API names, `<namespace>/<name>`: they
+/// may be in another namespace than the proxy.
+const OF_GATEWAY_API: &str = "kubernetes-gateway://";
 /// What istiod appends to a Secret's name for its roots.
 const ROOTS_SUFFIX: &str = "-cacert";
 
@@ -35,6 +38,9 @@ pub(super) fn roots(written: Option<&Roots>) -> SecretSource {
         Some(Roots::Credential(name)) => {
             SecretSource::Named(format!("{}{ROOTS_SUFFIX}", resource_name(name)).into())
         }
+        Some(Roots::Inline(pem)) => {
+            SecretSource::Inline(SecretValue::TrustBundle { roots: pem.clone() })
+        }
         Some(Roots::File(file)) => SecretSource::Files {
             certificates: file.clone(),
             key: None,
@@ -51,6 +57,11 @@ pub(super) fn provide(view: &View<'_>, snapshot: &mut Snapshot, source: &SecretS
     let SecretSource::Named(name) = source else {
         return true;
     };
+    if let Some(plain) = name.strip_prefix(OF_GATEWAY_API) {
+        let (namespace, name_there) = plain.split_once('/').unwrap_or(("", plain));
+        let found = view.mesh.secret(namespace, name_there).and_then(chain);
+        return put(snapshot, name, found);
+    }
     let Some(plain) = name.strip_prefix("kubernetes://") else {
         return true;
     };
@@ -66,6 +77,10 @@ pub(super) fn provide(view: &View<'_>, snapshot: &mut Snapshot, source: &SecretS
             .or_else(|| found(credential).and_then(bundle)),
         false => found(credential).and_then(chain),
     };
+    put(snapshot, name, value)
+}
+
+fn put(snapshot: &mut Snapshot, name: &Name, value: Option<SecretValue>) -> bool {
     let Some(value) = value else {
         return false;
     };
@@ -78,7 +93,10 @@ pub(super) fn provide(view: &View<'_>, snapshot: &mut Snapshot, source: &SecretS
 }
 
 fn resource_name(credential: &str) -> Name {
-    format!("kubernetes://{credential}").into()
+    match credential.starts_with(OF_GATEWAY_API) {
+        true => credential.into(),
+        false => format!("kubernetes://{credential}").into(),
+    }
 }
 
 fn chain(secret: &kubernetes::Secret) -> Option<SecretValue> {

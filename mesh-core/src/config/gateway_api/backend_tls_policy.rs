@@ -21,6 +21,7 @@ pub struct BackendTlsPolicy {
 #[serde(rename_all = "camelCase", default)]
 pub struct BackendValidation {
     pub ca_certificate_refs: Vec<ObjectRef>,
+    #[serde(rename = "wellKnownCACertificates")]
     pub well_known_ca_certificates: Option<WellKnownRoots>,
     pub hostname: String,
     pub subject_alt_names: Vec<SubjectAltName>,

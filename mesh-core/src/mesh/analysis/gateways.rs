@@ -8,7 +8,9 @@ use crate::{
 
 impl<'a> Analysis<'a> {
     pub(super) fn gateway_servers(&mut self) {
-        let gateways = &self.rules.gateways;
+        // Listeners of the Gateway API say what is wrong with them as conditions.
+        let gateways = self.rules.gateways.iter();
+        let gateways: Vec<_> = gateways.filter(|one| !one.is_gateway_api()).collect();
         for (i, gateway) in gateways.iter().enumerate() {
             let at: Vec<_> = self.at(gateway);
             if at.is_empty() {
@@ -154,7 +156,12 @@ impl<'a> Analysis<'a> {
 
     /// VirtualServices for hosts that their Gateways do not take.
     fn unclaimed_hosts(&mut self) {
-        for traffic in &self.rules.traffic {
+        for traffic in self
+            .rules
+            .traffic
+            .iter()
+            .filter(|rules| !rules.is_gateway_api())
+        {
             for (i, name) in traffic.gateways.iter().enumerate() {
                 let mut gateways = self.rules.gateways.iter();
                 let Some(gateway) = gateways.find(|gateway| gateway.name == *name) else {

@@ -11,7 +11,12 @@ const NOT_FOUND: Code = Code::ReferencedResourceNotFound;
 
 impl<'a> Analysis<'a> {
     pub(super) fn references(&mut self) {
-        for traffic in &self.rules.traffic {
+        for traffic in self
+            .rules
+            .traffic
+            .iter()
+            .filter(|rules| !rules.is_gateway_api())
+        {
             self.hosts(traffic);
             self.targets(traffic);
             self.gateways(traffic);

@@ -20,7 +20,8 @@ impl Analysis<'_> {
     fn rival_traffic(&mut self) {
         let mut first: HashMap<&Host, Vec<&Arc<TrafficRules>>> = HashMap::new();
         let mut rivals = Vec::new();
-        let in_mesh = self.rules.traffic.iter().filter(|rules| rules.in_mesh());
+        let in_mesh = self.rules.traffic.iter();
+        let in_mesh = in_mesh.filter(|rules| rules.in_mesh() && !rules.is_gateway_api());
         for traffic in in_mesh {
             for (i, host) in traffic.hosts.iter().enumerate() {
                 let older = first.entry(host).or_default();

@@ -25,7 +25,12 @@ struct Rule<'a, M> {
 
 impl Analysis<'_> {
     pub(super) fn unreachable(&mut self) {
-        for traffic in &self.rules.traffic {
+        for traffic in self
+            .rules
+            .traffic
+            .iter()
+            .filter(|rules| !rules.is_gateway_api())
+        {
             let TrafficRules { http, tls, tcp, .. } = &**traffic;
             let of = &traffic.reference;
             let every = [HttpMatch::default()];

@@ -202,6 +202,8 @@ pub enum Roots {
     Credential(String),
     /// A file beside the proxy.
     File(String),
+    /// PEM certificates, as a ConfigMap or a Secret holds them.
+    Inline(String),
 }
 
 impl DestinationPolicy {

@@ -12,7 +12,7 @@ pub use http::{
     RetryPolicy, TextCondition,
 };
 pub use l4::{L4Match, TcpRule, TlsMatch, TlsRule};
-pub(super) use lower::{retry_policy, traffic_rules};
+pub(super) use lower::{is_header_name, retry_policy, traffic_rules};
 
 use std::{fmt, sync::Arc};
 

@@ -10,7 +10,7 @@ mod matches;
 mod policy;
 
 pub(in crate::mesh) use delegation::delegated_rule;
-pub(in crate::mesh) use policy::retry_policy;
+pub(in crate::mesh) use policy::{is_header_name, retry_policy};
 
 use std::sync::Arc;
 

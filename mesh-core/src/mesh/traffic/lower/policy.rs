@@ -85,7 +85,7 @@ const RETRY_CONDITIONS: [&str; 16] = [
 ];
 
 /// RFC 9110, section 5.1.
-pub(super) fn is_header_name(name: &str) -> bool {
+pub(in crate::mesh) fn is_header_name(name: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !name.is_empty() && name.bytes().all(token)
 }
