@@ -19,6 +19,7 @@ pub enum Spec {
     Telemetry(istio::Telemetry),
     RateLimit(own::RateLimit),
     PeerAuthentication(istio::PeerAuthentication),
+    RequestAuthentication(istio::RequestAuthentication),
     AuthorizationPolicy(istio::AuthorizationPolicy),
     GatewayApi(GatewayApi),
     Service(kubernetes::Service),
@@ -50,7 +51,9 @@ impl Spec {
             | Self::ProxyConfig(_) => NETWORKING,
             Self::Telemetry(_) => TELEMETRY,
             Self::RateLimit(_) => MESH,
-            Self::PeerAuthentication(_) | Self::AuthorizationPolicy(_) => SECURITY,
+            Self::PeerAuthentication(_)
+            | Self::RequestAuthentication(_)
+            | Self::AuthorizationPolicy(_) => SECURITY,
             Self::GatewayApi(_) => GatewayApi::GROUP,
             Self::MeshTest(_) => MESH,
             Self::Deployment(_) => "apps",
@@ -77,6 +80,7 @@ impl Spec {
             Self::Telemetry(_) => "Telemetry",
             Self::RateLimit(_) => "RateLimit",
             Self::PeerAuthentication(_) => "PeerAuthentication",
+            Self::RequestAuthentication(_) => "RequestAuthentication",
             Self::AuthorizationPolicy(_) => "AuthorizationPolicy",
             Self::GatewayApi(of) => of.kind(),
             Self::Service(_) => "Service",

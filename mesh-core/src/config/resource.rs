@@ -14,6 +14,8 @@ pub struct Resource {
     pub source: Source,
     /// What it says.
     pub spec: Spec,
+    /// Its text is broken, and this is only what could be read of it: enough for it to fail closed.
+    pub is_broken: bool,
     pub(super) lines: FieldLines,
 }
 
@@ -39,6 +41,7 @@ impl Resource {
             },
             source: Source::new("", 0),
             spec,
+            is_broken: false,
             lines: FieldLines::default(),
         }
     }

@@ -91,18 +91,28 @@ impl ConfigSet {
         for last_good in old {
             let is_gone = find(&new[..found], &last_good.reference).is_none();
             if is_gone && parsed.may_hold_broken(&last_good.reference) {
-                problems.push(
-                    Problem::new(
-                        Severity::Info,
-                        last_good.source.clone(),
-                        "its last good version stays in force",
-                    )
-                    .of(last_good.reference.clone()),
-                );
+                let reason = "its last good version stays in force";
+                let source = last_good.source.clone();
+                let problem = Problem::new(Severity::Info, source, reason);
+                if !last_good.is_broken {
+                    problems.push(problem.of(last_good.reference.clone()));
+                }
                 new.push(last_good.clone());
             }
         }
         new.sort_by(|a, b| a.reference.cmp(&b.reference));
+        for stand_in in &parsed.stand_ins {
+            match new.binary_search_by(|known| known.reference.cmp(&stand_in.reference)) {
+                // An older stand-in is no last good version.
+                Ok(place) if new[place].is_broken => {
+                    if *new[place] != **stand_in {
+                        new[place] = stand_in.clone();
+                    }
+                }
+                Ok(_) => {}
+                Err(place) => new.insert(place, stand_in.clone()),
+            }
+        }
         let mut files = self.files.clone();
         files.insert(file.into(), new);
         (self.next(files), problems)

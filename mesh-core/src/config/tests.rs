@@ -143,9 +143,9 @@ fn broken_edits_name_line_field_and_reason() {
     );
     check(
         "networking.istio.io/v1\nkind: VirtualService",
-        "security.istio.io/v1\nkind: RequestAuthentication",
-        "reviews.yaml:1: warning: RequestAuthentication default/reviews: \
-         RequestAuthentication of security.istio.io is not supported yet",
+        "security.istio.io/v1\nkind: Gateway",
+        "reviews.yaml:1: warning: Gateway default/reviews: \
+         Gateway of security.istio.io is not supported yet",
     );
     check(
         "hosts: [reviews]",

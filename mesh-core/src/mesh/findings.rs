@@ -49,6 +49,21 @@ impl<'a> Findings<'a> {
         ((!broken).then_some(value), self.problems)
     }
 
+    /// Whether something is wrong with a policy that is kept all the same, and what was found.
+    /// `effect` is what becomes of it until it is mended.
+    pub(super) fn fail_closed(self, effect: &str) -> (bool, Vec<Problem>) {
+        let Self {
+            resource,
+            mut problems,
+        } = self;
+        let is_broken = resource.is_broken || problems.iter().any(Problem::is_error);
+        if is_broken {
+            let reason = format!("is broken: {effect}");
+            problems.push(resource.problem(Severity::Error, "", reason));
+        }
+        (is_broken, problems)
+    }
+
     pub(super) fn host(&mut self, field: &str, text: &str) -> Option<Host> {
         let host = text.parse::<Host>();
         host.map_err(|error| self.error(field, error.to_string()))

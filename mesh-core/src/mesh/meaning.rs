@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     AccessPolicy, DestinationPolicy, Gateway, MeshDefaults, MeshTest, RateLimitPolicy, Service,
-    TelemetryPolicy, access, destination, gateway, gateway_api, mtls, mtls::MtlsPolicy,
-    proxy_settings, question, rate_limit, scope, scope::SidecarScope, service, telemetry, traffic,
-    traffic::Draft,
+    TelemetryPolicy, TokenPolicy, access, destination, gateway, gateway_api, mtls,
+    mtls::MtlsPolicy, proxy_settings, question, rate_limit, scope, scope::SidecarScope, service,
+    telemetry, token, traffic, traffic::Draft,
 };
 use crate::config::{Parsed, Problem, Resource, Spec, parse};
 
@@ -20,6 +20,7 @@ pub(super) enum Meaning {
     Destination(Arc<DestinationPolicy>),
     Gateway(Arc<Gateway>),
     Mtls(Arc<MtlsPolicy>),
+    Tokens(Arc<TokenPolicy>),
     Access(Arc<AccessPolicy>),
     Scope(Arc<SidecarScope>),
     Telemetry(Arc<TelemetryPolicy>),
@@ -79,7 +80,8 @@ impl Meanings {
     }
 }
 
-/// What a resource means; nothing for kinds that carry no rules, and for broken ones.
+/// What a resource means; nothing for kinds that carry no rules, and for broken ones. A broken
+/// policy means something all the same: that nobody may.
 pub(super) fn meaning(
     resource: &Resource,
     defaults: &MeshDefaults,
@@ -116,6 +118,9 @@ pub(super) fn meaning(
         Spec::AuthorizationPolicy(written) => {
             of(access::access_policy(resource, written), Meaning::Access)
         }
+        Spec::RequestAuthentication(written) => {
+            of(token::token_policy(resource, written), Meaning::Tokens)
+        }
         Spec::Sidecar(written) => of(scope::sidecar_scope(resource, written), Meaning::Scope),
         Spec::Telemetry(written) => of(
             telemetry::telemetry_policy(resource, written),
@@ -151,12 +156,17 @@ pub(super) fn meaning(
 /// which keeps the last good version of everything that was left out.
 pub fn read(file: &str, text: &str, defaults: &MeshDefaults) -> Parsed {
     let mut parsed = parse(file, text);
-    let problems = &mut parsed.problems;
+    let (problems, stand_ins) = (&mut parsed.problems, &mut parsed.stand_ins);
     parsed.resources.retain(|resource| {
-        let (_, found) = meaning(resource, defaults);
+        let (meaning, found) = meaning(resource, defaults);
         let broken = found.iter().any(Problem::is_error);
         if broken {
             problems.extend(found);
+            if meaning.is_some() {
+                let mut stand_in = Resource::clone(resource);
+                stand_in.is_broken = true;
+                stand_ins.push(Arc::new(stand_in));
+            }
         }
         !broken
     });

@@ -6,6 +6,7 @@
 
 mod access;
 mod analysis;
+mod attachment;
 mod defaults;
 mod destination;
 mod endpoints;
@@ -24,6 +25,7 @@ mod scope;
 mod service;
 mod share;
 mod telemetry;
+mod token;
 mod traffic;
 mod virtual_address;
 mod workload;
@@ -36,6 +38,7 @@ pub use access::{
     AccessSource, MAX_ACCESS_RULES, Values,
 };
 pub use analysis::{analyze, analyze_files};
+pub use attachment::{Attachment, Audience, MAX_TARGETS};
 pub use defaults::MeshDefaults;
 pub use destination::{
     Balancing, CallPolicy, Certificate, ClientTls, ConnectionPool, DestinationPolicy, HashKey,
@@ -63,6 +66,7 @@ pub use telemetry::{
     Provider, ProviderKind, Sides, SpanTag, TelemetryDefaults, TelemetryPolicy, TracingRule,
     TracingUse, WorkloadTelemetry,
 };
+pub use token::{MAX_TOKEN_RULES, TokenKeys, TokenPolicy, TokenRule};
 pub use traffic::{
     Abort, Client, ClientMatch, CorsPolicy, Delay, Destination, DirectResponse, Fault, Forward,
     GatewayName, HeaderCondition, HeaderEdits, HttpAction, HttpMatch, HttpRule, L4Match, Mirror,
@@ -81,6 +85,7 @@ use crate::{
     identity::SpiffeId,
     name::{Host, Labels, Selector},
 };
+use attachment::Recipient;
 use meaning::Meanings;
 use resolve::Grouped;
 use scope::SidecarScope;
@@ -110,6 +115,7 @@ struct Rules {
     access: Vec<Arc<AccessPolicy>>,
     telemetry: Vec<Arc<TelemetryPolicy>>,
     limits: Vec<Arc<RateLimitPolicy>>,
+    tokens: Vec<Arc<TokenPolicy>>,
     mtls: Vec<Arc<MtlsPolicy>>,
     backend_tls: Vec<gateway_api::BackendTls>,
     statuses: Vec<gateway_api::ResourceStatus>,
@@ -292,8 +298,21 @@ impl Mesh {
 
     /// Who may call a workload.
     pub fn access(&self, namespace: &str, labels: &Labels) -> AccessScope {
-        let root = &self.rules.defaults.root_namespace;
-        access::in_effect(&self.rules.access, root, namespace, labels)
+        access::in_effect(&self.rules.access, self.recipient(namespace, labels))
+    }
+
+    /// Which tokens requests to a workload may bring: policies, oldest first.
+    pub fn tokens(&self, namespace: &str, labels: &Labels) -> Vec<Arc<TokenPolicy>> {
+        token::in_effect(&self.rules.tokens, self.recipient(namespace, labels))
+    }
+
+    fn recipient<'a>(&'a self, namespace: &'a str, labels: &'a Labels) -> Recipient<'a> {
+        Recipient {
+            root_namespace: &self.rules.defaults.root_namespace,
+            namespace,
+            labels,
+            services: &self.rules.services,
+        }
     }
 
     /// What is recorded of a workload's traffic.

@@ -36,6 +36,8 @@ pub struct MtlsPolicy {
     pub mode: Option<MtlsMode>,
     /// For ports of the workload.
     pub ports: BTreeMap<u16, MtlsMode>,
+    /// It could not be read in full.
+    pub is_broken: bool,
 }
 
 /// The mode in effect for each port of a workload, and who asked for it.
@@ -56,7 +58,8 @@ impl WorkloadMtls {
     }
 }
 
-/// What a PeerAuthentication means.
+/// What a PeerAuthentication means. A broken one is kept as far as it can be read: without it
+/// callers without an identity could come in.
 pub(super) fn mtls_policy(
     resource: &Resource,
     written: &istio::PeerAuthentication,
@@ -69,15 +72,21 @@ pub(super) fn mtls_policy(
         findings.advise("a port means something only for known workloads");
     }
     let ports = written.port_level_mtls.iter();
-    findings.conclude(MtlsPolicy {
+    let ports = ports.filter_map(|(port, mtls)| Some((*port, mode(mtls.mode)?)));
+    let effect = "what can be read of it holds, and STRICT where a mode cannot be";
+    let (is_broken, problems) = findings.fail_closed(effect);
+    let policy = MtlsPolicy {
         reference: resource.reference.clone(),
         source: resource.source.clone(),
-        selector,
         mode: written.mtls.as_ref().and_then(|mtls| mode(mtls.mode)),
-        ports: ports
-            .filter_map(|(port, mtls)| Some((*port, mode(mtls.mode)?)))
-            .collect(),
-    })
+        ports: match selector {
+            Some(_) => ports.collect(),
+            None => BTreeMap::new(),
+        },
+        selector,
+        is_broken,
+    };
+    (Some(policy), problems)
 }
 
 fn mode(written: MutualTlsMode) -> Option<MtlsMode> {

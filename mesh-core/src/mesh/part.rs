@@ -36,6 +36,7 @@ impl Mesh {
             scopes: scopes.cloned().collect(),
             access: Vec::new(),
             limits: Vec::new(),
+            tokens: Vec::new(),
             ..all.lists()
         };
         rules
@@ -60,6 +61,9 @@ impl Mesh {
         rules.services.retain(|service| own(&service.namespace));
         rules
             .access
+            .retain(|policy| near(&policy.reference.namespace));
+        rules
+            .tokens
             .retain(|policy| near(&policy.reference.namespace));
         rules
             .mtls
@@ -111,6 +115,7 @@ impl Mesh {
             access: Vec::new(),
             telemetry: Vec::new(),
             limits: Vec::new(),
+            tokens: Vec::new(),
             ..self.rules.lists()
         })
     }
@@ -231,6 +236,7 @@ impl Rules {
             destinations: self.destinations.clone(),
             gateways: self.gateways.clone(),
             access: self.access.clone(),
+            tokens: self.tokens.clone(),
             mtls: self.mtls.clone(),
             backend_tls: self.backend_tls.clone(),
             telemetry: self.telemetry.clone(),
@@ -263,6 +269,7 @@ impl Rules {
             destinations_by_namespace: _,
             gateways,
             access,
+            tokens,
             mtls,
             backend_tls,
             telemetry,
@@ -284,6 +291,7 @@ impl Rules {
             && same(destinations, &other.destinations)
             && same(gateways, &other.gateways)
             && same(access, &other.access)
+            && same(tokens, &other.tokens)
             && same(mtls, &other.mtls)
             && *backend_tls == other.backend_tls
             && same(telemetry, &other.telemetry)

@@ -59,6 +59,7 @@ impl Mesh {
                 Some(Meaning::Destination(policy)) => rules.destinations.push(policy),
                 Some(Meaning::Gateway(gateway)) => rules.gateways.push(gateway),
                 Some(Meaning::Mtls(policy)) => rules.mtls.push(policy),
+                Some(Meaning::Tokens(policy)) => rules.tokens.push(policy),
                 Some(Meaning::Access(policy)) => rules.access.push(policy),
                 Some(Meaning::Scope(scope)) => rules.scopes.push(scope),
                 Some(Meaning::Telemetry(policy)) => rules.telemetry.push(policy),

@@ -19,3 +19,9 @@ pub const HEADER_OPERATORS: [&str; 18] = [
     "HOSTNAME",
     "RESPONSE_CODE",
 ];
+
+/// Whether a text can be a header's name (RFC 9110, section 5.1).
+pub fn is_header_name(name: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(token)
+}

@@ -9,7 +9,7 @@ mod pattern;
 mod port;
 mod resource;
 
-pub use header::HEADER_OPERATORS;
+pub use header::{HEADER_OPERATORS, is_header_name};
 pub use host::{Host, HostError};
 pub use ip_network::IpNetwork;
 pub use labels::{Labels, Selector};

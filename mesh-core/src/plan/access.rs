@@ -5,18 +5,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     conditions::{self, Court},
+    tokens,
     view::View,
 };
 use crate::{
     config::{Problem, Severity},
-    dataplane::{AccessAction, AccessRules, Name, NetworkFilter, Origin, RbacFilter},
+    dataplane::{AccessAction, AccessRules, HttpFilter, Name, NetworkFilter, Origin, RbacFilter},
     mesh,
 };
 
 /// The filters of one proxy.
 pub(super) struct Access {
     /// For requests.
-    pub(super) requests: Vec<RbacFilter>,
+    pub(super) requests: Vec<HttpFilter>,
     /// For connections that are passed on.
     pub(super) connections: Vec<NetworkFilter>,
 }
@@ -28,22 +29,35 @@ pub(super) fn in_effect(view: &View<'_>, problems: &mut Vec<Problem>) -> Access 
     for policy in policies.into_iter().flatten() {
         problems.extend(not_honoured(policy));
     }
-    let connections = filters(view, &scope, false).into_iter();
-    Access {
-        requests: filters(view, &scope, true),
-        connections: connections.map(NetworkFilter::Rbac).collect(),
-    }
-}
-
-fn filters(view: &View<'_>, scope: &mesh::AccessScope, has_requests: bool) -> Vec<RbacFilter> {
-    // Nobody can be asked yet, so what a provider was to decide is denied.
-    let judged = [
-        (AccessAction::Deny, &scope.custom),
+    // Istio's order: providers are asked before tokens are read, and what tokens say is known
+    // before the mesh's own rules are judged.
+    let custom = [(AccessAction::Deny, &scope.custom)];
+    let own = [
         (AccessAction::Log, &scope.audit),
         (AccessAction::Deny, &scope.deny),
         (AccessAction::Allow, &scope.allow),
     ];
-    let filter = |(action, policies): (AccessAction, &Vec<Arc<mesh::AccessPolicy>>)| {
+    let tokens = tokens::in_effect(view, problems);
+    let mut requests: Vec<HttpFilter> = Vec::new();
+    requests.extend(filters(view, &custom, true).map(HttpFilter::Rbac));
+    requests.extend(tokens.map(HttpFilter::JwtAuthn));
+    requests.extend(filters(view, &own, true).map(HttpFilter::Rbac));
+    let connections = filters(view, &custom, false).chain(filters(view, &own, false));
+    Access {
+        requests,
+        connections: connections.map(NetworkFilter::Rbac).collect(),
+    }
+}
+
+type Judged<'a> = (AccessAction, &'a Vec<Arc<mesh::AccessPolicy>>);
+
+fn filters<'a>(
+    view: &'a View<'_>,
+    judged: &'a [Judged<'a>],
+    has_requests: bool,
+) -> impl Iterator<Item = RbacFilter> + 'a {
+    judged.iter().filter_map(move |(action, policies)| {
+        let action = *action;
         let court = Court {
             defaults: view.mesh.defaults(),
             has_requests,
@@ -65,8 +79,7 @@ fn filters(view: &View<'_>, scope: &mesh::AccessScope, has_requests: bool) -> Ve
             },
             shadow_rules,
         })
-    };
-    judged.into_iter().filter_map(filter).collect()
+    })
 }
 
 /// None without any policy: an empty set of policies that allow would deny everything, as it does
@@ -114,19 +127,6 @@ fn not_honoured(policy: &mesh::AccessPolicy) -> Vec<Problem> {
     if let mesh::AccessAction::Custom(_) = policy.action {
         let reason = "CUSTOM is not supported yet: what its rules match is denied";
         problems.push(problem("spec.action".into(), reason));
-    }
-    let denies = !matches!(
-        policy.action,
-        mesh::AccessAction::Allow | mesh::AccessAction::Audit
-    );
-    for (index, rule) in policy.rules.iter().enumerate() {
-        if conditions::asks_for_token(rule) {
-            let reason = match denies {
-                true => "tokens are not judged yet: the rule denies whatever they say",
-                false => "tokens are not judged yet: the rule never matches",
-            };
-            problems.push(problem(format!("spec.rules[{index}]"), reason));
-        }
     }
     problems
 }

@@ -5,7 +5,7 @@
 //! HTTP fields on TCP ports).
 
 use crate::{
-    dataplane::{AccessPolicy, HeaderMatch, Origin, Permission, Principal, ValueMatch},
+    dataplane::{AccessPolicy, ClaimMatch, HeaderMatch, Origin, Permission, Principal, ValueMatch},
     identity::TrustDomain,
     mesh::{AccessCondition, AccessOperation, AccessRule, AccessSource, MeshDefaults, Values},
     name::Pattern,
@@ -50,24 +50,6 @@ pub(super) fn policy(court: Court<'_>, rule: &AccessRule, origin: Origin) -> Opt
     })
 }
 
-/// Whether a rule asks for what a token says, which is not judged yet.
-pub(super) fn asks_for_token(rule: &AccessRule) -> bool {
-    let by_source = rule
-        .from
-        .iter()
-        .any(|source| !source.request_principals.is_empty());
-    by_source
-        || rule.when.iter().any(|condition| {
-            matches!(
-                condition,
-                AccessCondition::RequestPrincipal(_)
-                    | AccessCondition::RequestAudiences(_)
-                    | AccessCondition::RequestPresenter(_)
-                    | AccessCondition::RequestClaim(..)
-            )
-        })
-}
-
 enum Part {
     Who(Vec<Principal>),
     What(Vec<Permission>),
@@ -76,7 +58,9 @@ enum Part {
 impl<'a> Court<'a> {
     fn source(self, source: &AccessSource) -> Judged<Principal> {
         let mut parts = self.principals(&source.principals);
-        self.unless(source.request_principals.is_empty())?;
+        parts.extend(self.of_request(&source.request_principals, |values| {
+            principals(values, request_principal)
+        })?);
         parts.extend(principals(&source.namespaces, namespace));
         parts.extend(principals(&source.service_accounts, |name| {
             service_account(name)
@@ -130,10 +114,12 @@ impl<'a> Court<'a> {
                 Part::Who(principals(values, |name| service_account(name)))
             }
             C::SourceTrustDomain(values) => Part::Who(principals(values, trust_domain)),
-            C::RequestPrincipal(_)
-            | C::RequestAudiences(_)
-            | C::RequestPresenter(_)
-            | C::RequestClaim(..) => return Err(Unjudged),
+            C::RequestPrincipal(values) => {
+                Part::Who(self.of_request(values, |values| principals(values, request_principal))?)
+            }
+            C::RequestAudiences(values) => self.claim(&["aud".into()], values)?,
+            C::RequestPresenter(values) => self.claim(&["azp".into()], values)?,
+            C::RequestClaim(path, values) => self.claim(path, values)?,
             C::DestinationIp(values) => Part::What(permissions(values, |network| {
                 Permission::DestinationNetwork(*network)
             })),
@@ -144,6 +130,22 @@ impl<'a> Court<'a> {
                 Permission::ServerName(name.clone())
             })),
         })
+    }
+
+    /// A claim of the request's token: one text, or a list of which one must match.
+    fn claim(self, path: &[String], values: &Values<Pattern>) -> Result<Part, Unjudged> {
+        let of = |values: &[Pattern]| {
+            Principal::Claim(ClaimMatch {
+                path: path.to_vec(),
+                values: values.to_vec(),
+            })
+        };
+        Ok(Part::Who(self.of_request(values, |values| {
+            let any = (!values.any.is_empty()).then(|| of(&values.any));
+            let none =
+                (!values.none.is_empty()).then(|| Principal::Not(Box::new(of(&values.none))));
+            any.into_iter().chain(none).collect()
+        })?))
     }
 
     /// What only requests have: without any, a denial loses the condition.
@@ -209,6 +211,44 @@ fn service_account(name: &str) -> Principal {
     let (namespace, name) = name.split_once('/').unwrap_or(("", name));
     let (namespace, name) = (escape(namespace), escape(name));
     matching(format!("spiffe://.+/ns/{namespace}/(.+/|)sa/{name}(/.+)?"))
+}
+
+/// `issuer/subject` of a token. The issuer may hold slashes, so the last one parts them.
+fn request_principal(pattern: &Pattern) -> Principal {
+    let any = || Pattern::Regex(".+".into());
+    let (issuer, subject) = match pattern {
+        Pattern::Exact(text) => {
+            let (issuer, subject) = text.rsplit_once('/').unwrap_or((text, ""));
+            (
+                Pattern::Exact(issuer.into()),
+                Pattern::Exact(subject.into()),
+            )
+        }
+        Pattern::Suffix(text) => match text.rsplit_once('/') {
+            Some(("", subject)) => (any(), Pattern::Exact(subject.into())),
+            Some((issuer, subject)) => (
+                Pattern::Suffix(issuer.into()),
+                Pattern::Exact(subject.into()),
+            ),
+            None => (any(), pattern.clone()),
+        },
+        Pattern::Prefix(text) => match text.rsplit_once('/') {
+            Some((issuer, "")) => (Pattern::Exact(issuer.into()), any()),
+            Some((issuer, subject)) => (
+                Pattern::Exact(issuer.into()),
+                Pattern::Prefix(subject.into()),
+            ),
+            None => (pattern.clone(), any()),
+        },
+        Pattern::Contains(_) | Pattern::Regex(_) => (any(), any()),
+    };
+    let claim = |name: &str, value| {
+        Principal::Claim(ClaimMatch {
+            path: vec![name.into()],
+            values: vec![value],
+        })
+    };
+    Principal::All(vec![claim("iss", issuer), claim("sub", subject)])
 }
 
 fn trust_domain(pattern: &Pattern) -> Principal {

@@ -2,8 +2,8 @@
 
 use super::{telemetry, view::View};
 use crate::dataplane::{
-    EscapedSlashes, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpFilter, RbacFilter,
-    RouteSource, ServerHeader,
+    EscapedSlashes, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpFilter, RouteSource,
+    ServerHeader,
 };
 
 /// Where a connection manager stands.
@@ -23,7 +23,7 @@ pub(super) fn connection_manager(
     side: Side,
     stat_prefix: &str,
     routes: RouteSource,
-    access: &[RbacFilter],
+    access: &[HttpFilter],
 ) -> HttpConnectionManager {
     HttpConnectionManager {
         stat_prefix: stat_prefix.into(),
@@ -60,9 +60,9 @@ pub(super) fn connection_manager(
 }
 
 /// Istio's order. The peer must be known before anybody is judged.
-fn filters(side: Side, access: &[RbacFilter]) -> Vec<HttpFilter> {
+fn filters(side: Side, access: &[HttpFilter]) -> Vec<HttpFilter> {
     let mut filters = vec![HttpFilter::PeerMetadata];
-    filters.extend(access.iter().cloned().map(HttpFilter::Rbac));
+    filters.extend_from_slice(access);
     filters.push(HttpFilter::GrpcStats);
     if side != Side::Inbound {
         filters.push(HttpFilter::IstioAlpn);

@@ -33,12 +33,13 @@ mod secrets;
 mod security;
 mod tables;
 mod telemetry;
+mod tokens;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     config::Problem,
@@ -53,6 +54,9 @@ pub struct PlanOptions<'a> {
     /// PEM of the roots that workloads trust, planned as the secret `ROOTCA`. None leaves it to
     /// proxies to know them.
     pub roots_pem: Option<&'a str>,
+    /// Key sets (RFC 7517) by the address that RequestAuthentications name for them. Tokens whose
+    /// keys are not here are refused.
+    pub key_sets: Arc<BTreeMap<String, String>>,
     /// One line per request and connection to the proxy's own output, in this format.
     pub access_log: Option<AccessLogFormat>,
     /// Spans; Istio starts one for 1 % of requests.
@@ -63,6 +67,7 @@ impl Default for PlanOptions<'_> {
     fn default() -> Self {
         Self {
             roots_pem: None,
+            key_sets: Arc::default(),
             access_log: None,
             tracing: Some(Tracing {
                 random_sampling: Fraction::per_million(10_000),

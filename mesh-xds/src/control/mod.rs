@@ -46,6 +46,9 @@ pub struct ControlOptions {
     /// PEM of the roots that workloads trust, served as the secret `ROOTCA`. Our proxies ask for it
     /// and wait for [`RESOURCE_WAIT`](crate::protocol::RESOURCE_WAIT) before they go on without.
     pub roots_pem: Option<String>,
+    /// Key sets by the address that RequestAuthentications name for them. Tokens whose keys are
+    /// not here are refused.
+    pub key_sets: Arc<BTreeMap<String, String>>,
     /// One line per request and connection to each proxy's own output, in this format.
     pub access_log: Option<AccessLogFormat>,
     /// Which requests are traced.
@@ -64,6 +67,7 @@ impl Default for ControlOptions {
         Self {
             defaults: MeshDefaults::default(),
             roots_pem: None,
+            key_sets: Arc::default(),
             access_log,
             tracing,
             debounce: Debounce::default(),
@@ -257,6 +261,7 @@ impl Planning {
         let Some(mesh) = &self.mesh else { return };
         let options = PlanOptions {
             roots_pem: self.options.roots_pem.as_deref(),
+            key_sets: self.options.key_sets.clone(),
             access_log: self.options.access_log.clone(),
             tracing: self.options.tracing,
         };

@@ -5,13 +5,15 @@
 
 use serde::Deserialize;
 
-use super::WorkloadSelector;
+use super::{PolicyTargetReference, WorkloadSelector};
 
 /// Who may call (`security.istio.io` `AuthorizationPolicy`).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AuthorizationPolicy {
     pub selector: Option<WorkloadSelector>,
+    pub target_ref: Option<PolicyTargetReference>,
+    pub target_refs: Vec<PolicyTargetReference>,
     pub action: AuthorizationAction,
     pub provider: Option<ExtensionProvider>,
     pub rules: Vec<AuthorizationRule>,

@@ -7,6 +7,7 @@ mod mesh_config;
 mod peer_authentication;
 mod provider;
 mod proxy_config;
+mod request_authentication;
 mod service_entry;
 mod sidecar;
 mod telemetry;
@@ -32,6 +33,7 @@ pub use proxy_config::{
     ConnectionProfile, ConnectionSettings, ForwardClientCertDetails, GatewayTopology, HeaderSwitch,
     ProxyConfig, ProxyHeaders, ProxyImage, ProxySettings, ProxyTracing, ServerHeader,
 };
+pub use request_authentication::{ClaimToHeader, JwtHeader, JwtRule, RequestAuthentication};
 pub use service_entry::{Location, Resolution, ServiceEntry, ServiceEntryPort, WorkloadEntry};
 pub use sidecar::{OutboundMode, OutboundTrafficPolicy, Sidecar, SidecarEgress};
 pub use telemetry::{
@@ -64,4 +66,18 @@ pub struct WorkloadSelector {
 pub struct LabelSelector {
     /// Labels that a workload must carry.
     pub labels: Selector,
+}
+
+/// What a policy is attached to, instead of workloads by label.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolicyTargetReference {
+    /// The API group; empty for Kubernetes' core.
+    pub group: String,
+    /// The kind, such as `Gateway`.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// The namespace, which can only be the policy's own.
+    pub namespace: String,
 }

@@ -100,10 +100,14 @@ pub(super) fn reader_of(group: &str, kind: &str) -> Option<Read> {
             ))
         },
         (SECURITY, "AuthorizationPolicy") => |reader, node, reference| {
-            // Without its target a policy would be for every workload of the namespace.
-            let refused = &["spec.targetRef", "spec.targetRefs"];
-            let spec = reader.istio(node, reference, &Fields { refused, ..ISTIO })?;
-            Some(Spec::AuthorizationPolicy(spec))
+            Some(Spec::AuthorizationPolicy(
+                reader.istio(node, reference, &ISTIO)?,
+            ))
+        },
+        (SECURITY, "RequestAuthentication") => |reader, node, reference| {
+            Some(Spec::RequestAuthentication(
+                reader.istio(node, reference, &ISTIO)?,
+            ))
         },
         (MESH, "MeshTest") => {
             |reader, node, reference| Some(Spec::MeshTest(reader.istio(node, reference, &ISTIO)?))

@@ -1,6 +1,7 @@
 mod envoy_filter;
 mod fields;
 mod kinds;
+mod stand_in;
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -11,7 +12,7 @@ use self::{
     kinds::{KINDS, reader_of},
 };
 use super::{
-    Metadata, Problem, Resource, Severity, Source,
+    Metadata, Problem, Resource, Severity, Source, Spec,
     gateway_api::GatewayApi,
     kind::{MESH, NETWORKING, SECURITY, TELEMETRY},
     near::nearest,
@@ -30,6 +31,9 @@ pub const MAX_PROBLEMS: usize = 1_000;
 pub struct Parsed {
     /// What is well formed.
     pub resources: Vec<Arc<Resource>>,
+    /// What is left of policies that are broken and must not be forgotten for it: without them
+    /// callers could do what was to be denied. They count where there is no last good version.
+    pub stand_ins: Vec<Arc<Resource>>,
     /// What is not, or is not supported.
     pub problems: Vec<Problem>,
 }
@@ -62,7 +66,11 @@ pub fn parse(file: &str, text: &str) -> Parsed {
                 let mut problem = Problem::new(Severity::Error, source, error.reason);
                 problem.resource = error.tree.as_ref().and_then(reference_of);
                 problem.advice = error.advice.map(str::to_owned);
+                let said = problem.resource.clone();
                 reader.push(problem);
+                if let (Some(tree), Some(reference)) = (&error.tree, said) {
+                    reader.stand_in(tree, reference, None, None);
+                }
             }
         }
     }
@@ -156,15 +164,22 @@ impl Reader {
                 format!("version {version:?} of {group} is not known"),
             );
             let advice = format!("possible are {}", versions.join(", "));
-            return self.push(problem.of(reference).at("apiVersion").advise(advice));
+            self.push(
+                problem
+                    .of(reference.clone())
+                    .at("apiVersion")
+                    .advise(advice),
+            );
+            return self.stand_in(node, reference, None, None);
         }
         let before = self.parsed.problems.len();
         let metadata = self.metadata(node, &reference);
         let spec = read(self, node, &reference);
         let broken = self.parsed.problems[before..].iter().any(Problem::is_error);
-        let (Some(metadata), Some(spec), false) = (metadata, spec, broken) else {
-            return;
+        let (Some(metadata), Some(spec), false) = (&metadata, &spec, broken) else {
+            return self.stand_in(node, reference, metadata, spec);
         };
+        let (metadata, spec) = (metadata.clone(), spec.clone());
         if !self.seen.insert(reference.clone()) {
             let source = self.source(node.line);
             let problem = Problem::new(Severity::Error, source, "is written twice in this file");
@@ -175,6 +190,28 @@ impl Reader {
             metadata,
             source: self.source(node.line),
             spec,
+            is_broken: false,
+            lines: FieldLines::of(node),
+        }));
+    }
+
+    /// Keeps what can be read of a broken policy.
+    fn stand_in(
+        &mut self,
+        node: &Node,
+        reference: ResourceRef,
+        metadata: Option<Metadata>,
+        spec: Option<Spec>,
+    ) {
+        let Some(spec) = stand_in::spec(node, &reference, spec) else {
+            return;
+        };
+        self.parsed.stand_ins.push(Arc::new(Resource {
+            reference,
+            metadata: metadata.unwrap_or_default(),
+            source: self.source(node.line),
+            spec,
+            is_broken: true,
             lines: FieldLines::of(node),
         }));
     }

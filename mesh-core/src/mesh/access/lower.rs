@@ -12,11 +12,12 @@ use crate::{
         Problem, Resource,
         istio::{self, AuthorizationAction},
     },
-    mesh::findings::Findings,
+    mesh::{attachment::Audience, findings::Findings},
     name::{IpNetwork, Pattern},
 };
 
-/// What an AuthorizationPolicy means.
+/// What an AuthorizationPolicy means. A broken one is kept, so that what it was to deny does not
+/// pass.
 pub(in crate::mesh) fn access_policy(
     resource: &Resource,
     written: &istio::AuthorizationPolicy,
@@ -47,24 +48,39 @@ pub(in crate::mesh) fn access_policy(
             .error("spec.rules", "is missing: nothing would ever match");
         lower.findings.advise("rules: [{}] matches everything");
     }
-    let rules = written.rules.iter().enumerate();
+    let audience = Audience::read(
+        &mut lower.findings,
+        written.selector.as_ref(),
+        written.target_ref.as_ref(),
+        &written.target_refs,
+    );
+    let rules = written.rules.iter().take(MAX_ACCESS_RULES).enumerate();
     let rules = rules.map(|(i, rule)| lower.rule(&format!("spec.rules[{i}]"), rule));
-    let rules: Vec<_> = rules.collect();
-    if rules.iter().any(AccessRule::needs_token) {
-        let reason = "tokens are not read yet: no request has a request principal or claims";
-        lower.findings.warn("spec.rules", reason);
-    }
+    let rules = rules.collect();
     let annotations = &resource.metadata.annotations;
     let dry_run = annotations.get("istio.io/dry-run").map(String::as_str);
-    let selector = written.selector.as_ref().map(|s| s.match_labels.clone());
-    lower.findings.conclude(AccessPolicy {
+    let effect = match action {
+        AccessAction::Allow => "until it is mended it counts, but allows nothing",
+        AccessAction::Audit => "until it is mended it marks nothing",
+        AccessAction::Deny | AccessAction::Custom(_) => {
+            "until it is mended everything is denied at the workloads it is for"
+        }
+    };
+    let (is_broken, problems) = lower.findings.fail_closed(effect);
+    let policy = AccessPolicy {
         reference: resource.reference.clone(),
         source: resource.source.clone(),
-        selector: selector.filter(|selector| !selector.is_empty()),
+        audience,
+        rules: match (is_broken, &action) {
+            (false, _) => rules,
+            (true, AccessAction::Allow | AccessAction::Audit) => Vec::new(),
+            (true, AccessAction::Deny | AccessAction::Custom(_)) => vec![AccessRule::default()],
+        },
         action,
-        rules,
         is_dry_run: dry_run == Some("true"),
-    })
+        is_broken,
+    };
+    (Some(policy), problems)
 }
 
 struct Lower<'a> {

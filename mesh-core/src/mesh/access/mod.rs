@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::{
     config::Source,
-    name::{IpNetwork, Labels, Pattern, ResourceRef, Selector},
+    mesh::attachment::{Audience, Recipient},
+    name::{IpNetwork, Pattern, ResourceRef},
 };
 
 /// The most rules of one policy (Istio's API).
@@ -22,14 +23,16 @@ pub struct AccessPolicy {
     pub reference: ResourceRef,
     /// Where it is written.
     pub source: Source,
-    /// The workloads; none for all of the namespace, or of the mesh in the root namespace.
-    pub selector: Option<Selector>,
+    /// The workloads it is for.
+    pub audience: Audience,
     /// What a match means.
     pub action: AccessAction,
     /// Matches when one of these does; without any it matches nothing.
     pub rules: Vec<AccessRule>,
     /// Only tell what would have happened.
     pub is_dry_run: bool,
+    /// It could not be read in full: until it can, it denies whatever it is about.
+    pub is_broken: bool,
 }
 
 /// What a match means.
@@ -214,19 +217,10 @@ impl AccessCondition {
 }
 
 /// Chooses the policies for a workload: those of the mesh, then of its namespace, that select it.
-pub(super) fn in_effect(
-    policies: &[Arc<AccessPolicy>],
-    root_namespace: &str,
-    namespace: &str,
-    labels: &Labels,
-) -> AccessScope {
+pub(super) fn in_effect(policies: &[Arc<AccessPolicy>], recipient: Recipient<'_>) -> AccessScope {
     let mut scope = AccessScope::default();
     for policy in policies {
-        let of = &*policy.reference.namespace;
-        let selector = policy.selector.as_ref();
-        let meant = (of == root_namespace || of == namespace)
-            && selector.is_none_or(|selector| selector.matches(labels));
-        if meant {
+        if policy.audience.includes(&policy.reference, recipient) {
             let list = match policy.action {
                 AccessAction::Allow => &mut scope.allow,
                 AccessAction::Deny => &mut scope.deny,

@@ -68,7 +68,7 @@ impl Analysis<'_> {
         let namespace = wide.reference.namespace == self.rules.defaults.root_namespace
             || wide.reference.namespace == narrow.reference.namespace;
         namespace
-            && match (&wide.selector, &narrow.selector) {
+            && match (&wide.audience.selector, &narrow.audience.selector) {
                 (None, _) => true,
                 (Some(wide), Some(narrow)) => wide.matches(&narrow.0),
                 (Some(_), None) => false,
@@ -85,7 +85,7 @@ impl Analysis<'_> {
         let is_root = of.namespace == self.rules.defaults.root_namespace;
         let open = self.instances.iter().find_map(|instance| {
             let (namespace, labels) = (instance.namespace(), instance.labels);
-            let selector = policy.selector.as_ref();
+            let selector = policy.audience.selector.as_ref();
             let is_meant = (is_root || namespace == &*of.namespace)
                 && selector.is_none_or(|selector| selector.matches(labels));
             let mode = mesh.mtls(namespace, labels).mode;

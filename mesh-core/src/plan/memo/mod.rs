@@ -182,11 +182,13 @@ impl PlanOptions<'_> {
     fn without_roots(&self) -> PlanOptions<'static> {
         let Self {
             roots_pem: _,
+            key_sets,
             access_log,
             tracing,
         } = self;
         PlanOptions {
             roots_pem: None,
+            key_sets: key_sets.clone(),
             access_log: access_log.clone(),
             tracing: *tracing,
         }

@@ -269,28 +269,79 @@ fn what_only_requests_have() {
     assert_eq!(permissions, r#"[{"destination_port":1}]"#);
 }
 
+/// Istio parts issuer and subject at the last slash; `*` asks that both be there.
+#[test]
+fn request_principals() {
+    let any = r#"{"regex":".+"}"#;
+    for (written, issuer, subject) in [
+        ("*", any, any),
+        (
+            "https://i.example/bob",
+            r#"{"exact":"https://i.example"}"#,
+            r#"{"exact":"bob"}"#,
+        ),
+        (
+            "https://i.example/*",
+            r#"{"exact":"https://i.example"}"#,
+            any,
+        ),
+        (
+            "https://i.example/b*",
+            r#"{"exact":"https://i.example"}"#,
+            r#"{"prefix":"b"}"#,
+        ),
+        ("*/bob", any, r#"{"exact":"bob"}"#),
+        (
+            "*.example/bob",
+            r#"{"suffix":".example"}"#,
+            r#"{"exact":"bob"}"#,
+        ),
+        ("*bob", any, r#"{"suffix":"bob"}"#),
+        ("issuer*", r#"{"prefix":"issuer"}"#, any),
+        ("issuer", r#"{"exact":"issuer"}"#, r#"{"exact":""}"#),
+    ] {
+        let claim = |name: &str, value: &str| {
+            format!(r#"{{"claim":{{"path":["{name}"],"values":[{value}]}}}}"#)
+        };
+        let all = format!(
+            r#"{{"all":[{},{}]}}"#,
+            claim("iss", issuer),
+            claim("sub", subject)
+        );
+        check(
+            &format!("from: [{{source: {{requestPrincipals: ['{written}']}}}}]"),
+            r#"["any"]"#,
+            &format!("[{all}]"),
+        );
+        check(
+            &format!("when: [{{key: request.auth.principal, notValues: ['{written}']}}]"),
+            r#"["any"]"#,
+            &format!(r#"[{{"not":{all}}}]"#),
+        );
+    }
+}
+
+#[test]
+fn claims() {
+    for (key, path) in [
+        ("request.auth.audiences", r#"["aud"]"#),
+        ("request.auth.presenter", r#"["azp"]"#),
+        ("request.auth.claims[groups]", r#"["groups"]"#),
+        ("request.auth.claims[a][b.c]", r#"["a","b.c"]"#),
+    ] {
+        check(
+            &format!("when: [{{key: '{key}', values: [x, 'y*'], notValues: ['*z']}}]"),
+            r#"["any"]"#,
+            &format!(
+                r#"[{{"all":[{{"claim":{{"path":{path},"values":[{{"exact":"x"}},{{"prefix":"y"}}]}}}},{{"not":{{"claim":{{"path":{path},"values":[{{"suffix":"z"}}]}}}}}}]}}]"#
+            ),
+        );
+    }
+}
+
 /// What cannot be judged never opens anything, and is named.
 #[test]
-fn tokens_and_providers_fail_closed() {
-    let by_token = "  rules:\n  - from: [{source: {requestPrincipals: ['*']}}]\n";
-    let (allow, problems) = plan(&format!("  action: ALLOW\n{by_token}"));
-    assert_eq!(only(on_requests(&allow)).policies.len(), 0);
-    assert_eq!(problems.len(), 1);
-    assert!(
-        problems[0].contains("AuthorizationPolicy default/p: spec.rules[0]: tokens"),
-        "{problems:?}"
-    );
-
-    let (deny, problems) = plan(&format!("  action: DENY\n{by_token}"));
-    let rules = only(on_requests(&deny));
-    let policy = rules.policies.values().next().unwrap();
-    assert_eq!(policy.principals, [crate::dataplane::Principal::Any]);
-    assert_eq!(problems.len(), 1);
-
-    let claims = "  rules:\n  - when: [{key: 'request.auth.claims[iss]', notValues: [x]}]\n";
-    let (allow, _) = plan(&format!("  action: ALLOW\n{claims}"));
-    assert_eq!(only(on_requests(&allow)).policies.len(), 0);
-
+fn providers_fail_closed() {
     let (custom, problems) = plan("  action: CUSTOM\n  provider: {name: opa}\n  rules: [{}]\n");
     let rules = only(on_requests(&custom));
     assert_eq!(rules.action, AccessAction::Deny);

@@ -1,6 +1,7 @@
 //! Expectations are written from what istiod is known to generate, not from our own output.
 
 mod access;
+mod broken;
 mod clusters;
 mod delegates;
 mod determinism;
@@ -10,4 +11,5 @@ mod memo;
 mod outbound;
 mod rules;
 mod samples;
+mod tokens;
 mod town;

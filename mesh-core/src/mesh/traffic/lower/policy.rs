@@ -84,8 +84,4 @@ const RETRY_CONDITIONS: [&str; 16] = [
     "unavailable",
 ];
 
-/// RFC 9110, section 5.1.
-pub(in crate::mesh) fn is_header_name(name: &str) -> bool {
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !name.is_empty() && name.bytes().all(token)
-}
+pub(in crate::mesh) use crate::name::is_header_name;
