@@ -7,6 +7,7 @@
 mod access;
 mod analysis;
 mod attachment;
+mod assumed;
 mod defaults;
 mod destination;
 mod endpoints;
@@ -39,6 +40,7 @@ pub use access::{
 };
 pub use analysis::{analyze, analyze_files};
 pub use attachment::{Attachment, Audience, MAX_TARGETS};
+pub use assumed::{assumed_virtual_addresses, with_assumed_pods};
 pub use defaults::MeshDefaults;
 pub use destination::{
     Balancing, CallPolicy, Certificate, ClientTls, ConnectionPool, DestinationPolicy, HashKey,

@@ -41,8 +41,9 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use crate::config::Problem;
+
 use crate::{
-    config::Problem,
     dataplane::{AccessLogFormat, Fraction, Name, Node, Secret, SecretValue, Snapshot, Tracing},
     mesh::Mesh,
 };

@@ -1,7 +1,6 @@
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
+
+use mesh_routing::captured;
 
 use crate::live::{LiveConfig, LiveListener};
 
@@ -15,11 +14,5 @@ pub(super) fn listener_for<'a>(
     if !accepting.planned.use_original_dst {
         return accepting;
     }
-    let any = match meant_for.ip() {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    live.unbound(meant_for)
-        .or_else(|| live.unbound(SocketAddr::new(any, meant_for.port())))
-        .unwrap_or(accepting)
+    captured(meant_for, |address| live.unbound(address)).map_or(accepting, |(found, _)| found)
 }

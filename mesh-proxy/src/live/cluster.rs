@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use mesh_core::dataplane::{
     ClientTls, Cluster, Discovery, EndpointAddress, OriginalDestination, SecretSource, Snapshot,
-    UpstreamProtocol, UpstreamTls,
+    UpstreamTls,
 };
 use mesh_core::name::Labels;
-use mesh_routing::Balancer;
+use mesh_routing::{Balancer, upstream_alpn};
 
 use super::security::{ClientSecurity, SecurityCompiler, SharedSecurity};
 
@@ -151,17 +151,13 @@ impl Instances {
 }
 
 impl Security {
-    /// What Istio's ALPN filter offers, so that the other sidecar knows what is inside.
-    const ISTIO_HTTP1: [&str; 3] = ["istio-http/1.1", "istio", "http/1.1"];
-    const ISTIO_HTTP2: [&str; 3] = ["istio-h2", "istio", "h2"];
-
     fn compile(
         planned: &Cluster,
         plan: &Snapshot,
         compiler: &SecurityCompiler,
     ) -> Result<Self, String> {
         let connector = |tls: &ClientTls| {
-            let alpn = Self::alpn(planned, tls);
+            let alpn = upstream_alpn(planned, tls);
             compiler
                 .connector(tls, &alpn, plan)
                 .map(|security| Some(Arc::new(security)))
@@ -187,17 +183,5 @@ impl Security {
         before.tls == planned.tls
             && before.protocol == planned.protocol
             && before.metadata.istio_alpn == planned.metadata.istio_alpn
-    }
-
-    /// What is offered: Istio's names between sidecars, else what the plan says, else HTTP/2 where
-    /// instances speak nothing else.
-    fn alpn(planned: &Cluster, tls: &ClientTls) -> Vec<String> {
-        let names: &[&str] = match (planned.metadata.istio_alpn, planned.protocol) {
-            (true, UpstreamProtocol::Http2) => &Self::ISTIO_HTTP2,
-            (true, _) => &Self::ISTIO_HTTP1,
-            (false, UpstreamProtocol::Http2) if tls.alpn.is_empty() => &["h2"],
-            (false, _) => return tls.alpn.clone(),
-        };
-        names.iter().map(|&name| name.to_owned()).collect()
     }
 }

@@ -1,9 +1,11 @@
 //! Which filter chain serves a connection.
 
+mod explain;
 mod rank;
 
 use std::collections::HashMap;
 
+pub use explain::{ChainAccount, ChainRejection, ChainStep};
 use mesh_core::dataplane::{FilterChain, Listener};
 use rank::Candidate;
 

@@ -38,6 +38,11 @@ impl Rank {
     pub(super) fn is_match(self) -> bool {
         !self.0.contains(&0)
     }
+
+    /// The outcome of each step after the destination port's.
+    pub(super) fn steps(self) -> [u16; 7] {
+        self.0
+    }
 }
 
 impl Candidate {

@@ -30,6 +30,11 @@ pub fn route(table: &RouteTable, head: &RequestHead<'_>, seed: u64) -> Result<Ro
 
 /// The virtual host for an authority: of all domains that match, the most specific one's.
 pub fn virtual_host(table: &RouteTable, authority: &str) -> Option<usize> {
+    virtual_host_by(table, authority).map(|(index, _)| index)
+}
+
+/// The same, with the domain that matched.
+pub fn virtual_host_by<'t>(table: &'t RouteTable, authority: &str) -> Option<(usize, &'t str)> {
     let host = if table.ignore_port_in_host_matching {
         split_port(authority).0
     } else {
@@ -43,9 +48,12 @@ pub fn virtual_host(table: &RouteTable, authority: &str) -> Option<usize> {
         .flat_map(|(index, virtual_host)| {
             virtual_host.domains.iter().map(move |text| (index, text))
         })
-        .filter_map(|(index, text)| Some((domain_rank(&text.to_ascii_lowercase(), &host)?, index)))
-        .min()
-        .map(|(_, index)| index)
+        .filter_map(|(index, text)| {
+            let rank = domain_rank(&text.to_ascii_lowercase(), &host)?;
+            Some((rank, index, text.as_str()))
+        })
+        .min_by_key(|(rank, index, _)| (*rank, *index))
+        .map(|(_, index, text)| (index, text))
 }
 
 /// The first condition of a rule that a request does not meet.

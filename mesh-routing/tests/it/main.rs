@@ -7,6 +7,7 @@ mod actions;
 mod balance;
 mod cases;
 mod chain;
+mod mesh;
 mod path;
 mod request;
 mod resilience;
