@@ -132,7 +132,11 @@ fn tests_of_the_support_table_exist() {
         };
         for named in tests.split('`').skip(1).step_by(2) {
             let (path, name) = named.split_once("::").unwrap_or((named, ""));
-            let text = fs::read_to_string(workspace.join(path)).unwrap_or_default();
+            let path = workspace.join(path);
+            if path.is_dir() && name.is_empty() {
+                continue;
+            }
+            let text = fs::read_to_string(path).unwrap_or_default();
             let is_there = !text.is_empty() && text.contains(name.rsplit("::").next().unwrap());
             if !is_there {
                 missing.push(format!("mesh-core/SUPPORT.md:{}: {named}", number + 1));
