@@ -220,6 +220,11 @@ fn problems_of_the_whole() {
         );
     }
     check(
+        "  http: [{match: [{headers: {'@request.auth.claims.a': {exact: b}}}], redirect: {uri: /}}]",
+        "error: spec.http[0].match[0].headers.@request.auth.claims.a: \
+         routes by claims of tokens are not supported yet",
+    );
+    check(
         "  http: [{}]",
         "error: spec.http[0]: one of route, redirect, directResponse is needed",
     );

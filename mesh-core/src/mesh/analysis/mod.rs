@@ -13,6 +13,7 @@ mod policies;
 mod references;
 mod rivals;
 mod services;
+mod tokens;
 mod unreachable;
 mod workloads;
 
@@ -68,6 +69,7 @@ pub fn analyze(set: &ConfigSet, defaults: &MeshDefaults) -> (Arc<Mesh>, Vec<Prob
     analysis.destinations();
     analysis.entries();
     analysis.access(&mesh);
+    analysis.tokens();
     problems.extend(analysis.problems);
     problems.sort();
     (mesh, problems)

@@ -179,6 +179,9 @@ fn selecting(resource: &Resource) -> Option<Selecting<'_>> {
         Spec::AuthorizationPolicy(policy) => {
             ("spec.selector", &policy.selector.as_ref()?.match_labels)
         }
+        Spec::RequestAuthentication(policy) => {
+            ("spec.selector", &policy.selector.as_ref()?.match_labels)
+        }
         Spec::PeerAuthentication(policy) => {
             ("spec.selector", &policy.selector.as_ref()?.match_labels)
         }
