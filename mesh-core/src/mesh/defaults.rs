@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     OutboundMode, ProxySettings, RetryPolicy, TelemetryDefaults, findings::Findings,
-    proxy_settings, traffic,
+    proxy_settings, scope, traffic,
 };
 use crate::{
     config::{
@@ -130,16 +130,21 @@ impl MeshDefaults {
         let domain = written.trust_domain.as_ref().and_then(&mut trust_domain);
         let aliases = written.trust_domain_aliases.iter();
         let aliases = aliases.filter_map(&mut trust_domain).collect();
+        let policy = written.outbound_traffic_policy.as_ref();
+        let outbound = policy.and_then(|policy| {
+            if policy.egress_proxy.is_some() {
+                let reason = "outboundTrafficPolicy.egressProxy is for Sidecars to say";
+                findings.error("data.mesh", reason);
+            }
+            scope::outbound_mode("data.mesh", policy.mode, findings)
+        });
         let retries = written.default_http_retry_policy.as_ref();
         Self {
             trust_domain: domain.unwrap_or_else(|| self.trust_domain.clone()),
             trust_domain_aliases: aliases,
             root_namespace: self.root_namespace.clone(),
             domain: self.domain.clone(),
-            outbound: written
-                .outbound_traffic_policy
-                .as_ref()
-                .map_or(self.outbound, |policy| policy.mode.into()),
+            outbound: outbound.unwrap_or(self.outbound),
             retries: retries
                 .map(|retries| traffic::retry_policy("data.mesh", retries, findings))
                 .or_else(|| self.retries.clone()),

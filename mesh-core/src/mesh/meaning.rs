@@ -121,7 +121,10 @@ pub(super) fn meaning(
         Spec::RequestAuthentication(written) => {
             of(token::token_policy(resource, written), Meaning::Tokens)
         }
-        Spec::Sidecar(written) => of(scope::sidecar_scope(resource, written), Meaning::Scope),
+        Spec::Sidecar(written) => of(
+            scope::sidecar_scope(resource, written, defaults),
+            Meaning::Scope,
+        ),
         Spec::Telemetry(written) => of(
             telemetry::telemetry_policy(resource, written),
             Meaning::Telemetry,

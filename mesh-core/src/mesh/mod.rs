@@ -60,7 +60,10 @@ pub use rate_limit::{
     LimitKey, LimitMatch, LimitPriority, LimitRule, MAX_LIMIT_KEYS, MAX_LIMIT_SPAN, MAX_LIMITS,
     RateLimitPolicy,
 };
-pub use scope::{EgressHost, EgressNamespace, OutboundMode, Scope};
+pub use scope::{
+    EgressHost, EgressListener, EgressNamespace, IngressEndpoint, IngressListener, OutboundMode,
+    Scope,
+};
 pub use service::{Resolution, Service, ServicePort};
 pub use share::PerMillion;
 pub use telemetry::{
@@ -447,6 +450,9 @@ impl Rules {
         Scope {
             origin: sidecar.map(|sidecar| sidecar.reference.clone()),
             egress: sidecar.and_then(|sidecar| sidecar.egress.clone()),
+            ingress: sidecar.and_then(|sidecar| sidecar.ingress.clone()),
+            inbound_pool: sidecar.and_then(|sidecar| sidecar.inbound_pool.clone()),
+            egress_proxy: sidecar.and_then(|sidecar| sidecar.egress_proxy.clone()),
             outbound: sidecar
                 .and_then(|sidecar| sidecar.outbound)
                 .unwrap_or(self.defaults.outbound),

@@ -135,13 +135,16 @@ pub(super) fn proxy_by(
 
 /// Where connections to addresses nobody declared go.
 pub(super) fn undeclared(view: &View<'_>) -> TcpProxy {
-    proxy_to(
-        view,
-        match view.outbound {
-            OutboundMode::AllowAny => names::PASSTHROUGH,
-            OutboundMode::RegistryOnly => names::BLACK_HOLE,
-        },
-    )
+    proxy_to(view, undeclared_cluster(view))
+}
+
+/// The cluster of what nobody declared.
+pub(super) fn undeclared_cluster(view: &View<'_>) -> Name {
+    match (view.outbound, &view.egress_proxy) {
+        (OutboundMode::AllowAny, None) => names::PASSTHROUGH.into(),
+        (OutboundMode::AllowAny, Some(proxy)) => view.cluster_of(proxy, 0),
+        (OutboundMode::RegistryOnly, _) => names::BLACK_HOLE.into(),
+    }
 }
 
 /// Every address of the machine, in the family of the proxy's own.

@@ -24,7 +24,7 @@ const INBOUND_SOURCE_V6: [u16; 8] = [0, 0, 0, 0, 0, 0, 0, 6];
 
 /// Plans every outbound cluster the proxy may be asked for, with its instances.
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
-    for (service, port) in view.ports() {
+    for (service, port) in view.called_ports() {
         let rule = view.destination_policy(service);
         let whole = [("", None)];
         let subsets = rule.into_iter().flat_map(|rule| &rule.subsets);

@@ -33,18 +33,19 @@ pub(super) fn addresses(view: &View<'_>, service: &Service, port: u16) -> Vec<Op
 }
 
 /// How connections to a port of a service are passed on: by the rules for its host, else straight
-/// to it.
+/// to it. `listened` is the port of the listener.
 pub(super) fn connections(
     view: &View<'_>,
     service: &Service,
     port: &ServicePort,
     address: Option<IpAddr>,
+    listened: u16,
 ) -> Vec<FilterChain> {
     let number = port.port.number;
-    let rules = view.mesh.traffic_rules(&service.host, view.sidecar());
+    let rules = view.rules(&service.host).next();
     let mut found = match (rules, port.port.protocol) {
-        (Some(rules), AppProtocol::Tls) => by_server_name(view, rules, number),
-        (Some(rules), _) => by_address(view, rules, number),
+        (Some(rules), AppProtocol::Tls) => by_server_name(view, rules, listened),
+        (Some(rules), _) => by_address(view, rules, listened),
         (None, _) => Vec::new(),
     };
     let handled = found

@@ -20,8 +20,8 @@ use crate::{
         ChainMatch, Direction, FilterChain, Listener, ListenerFilters, Name, RouteSource,
         RouteTable, Snapshot,
     },
-    mesh::{Service, ServicePort},
-    name::AppProtocol,
+    mesh::{EgressListener, Service, ServicePort},
+    name::{AppProtocol, NamedPort},
 };
 
 /// Ports the proxy needs itself: no service may be called there at any address.
@@ -29,20 +29,22 @@ const OWN_PORTS: [u16; 4] = [names::OUTBOUND_PORT, names::INBOUND_PORT, 15021, 1
 
 /// Plans every outbound listener and its route tables.
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
-    let mut calls = Calls::default();
-    for (service, port) in view.ports() {
-        calls.add(view, service, port, problems);
+    let mut listeners = BTreeMap::new();
+    match view.egress.clone() {
+        None => {
+            let door = Door::of_everything();
+            door.open(view, &mut listeners, snapshot, problems);
+        }
+        Some(egress) => {
+            for listener in egress.iter() {
+                let door = Door::of(listener);
+                let seen = view.through(listener);
+                door.open(&seen, &mut listeners, snapshot, problems);
+            }
+        }
     }
-    for ((address, port), call) in calls.0 {
-        let table = match &call.requests {
-            Some(Requests::OfPort) => Some(tables::of_port(view, port, problems)),
-            Some(Requests::Of(service)) => Some(tables::of_service(view, service, port, problems)),
-            None => None,
-        };
-        let routes = table.map(|table| put_table(snapshot, table));
-        let listener = call.listener(view, SocketAddr::new(address, port), routes);
-        snapshot.listeners.push(Arc::new(listener));
-    }
+    let listeners = listeners.into_values().map(Arc::new);
+    snapshot.listeners.extend(listeners);
     if let Some(port) = view.node.http_proxy_port {
         let routes = put_table(snapshot, tables::of_proxy(view, problems));
         snapshot
@@ -52,6 +54,84 @@ pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<
     snapshot.listeners.push(Arc::new(virtual_outbound(view)));
 }
 
+/// How a Sidecar wants calls to come in.
+#[derive(Clone, Copy)]
+struct Door<'a> {
+    /// At this port only.
+    port: Option<&'a NamedPort>,
+    /// At this address only.
+    bind: Option<IpAddr>,
+    /// Connections are captured; otherwise the application calls the proxy.
+    is_captured: bool,
+}
+
+impl<'a> Door<'a> {
+    fn of_everything() -> Self {
+        Door {
+            port: None,
+            bind: None,
+            is_captured: true,
+        }
+    }
+
+    fn of(listener: &'a EgressListener) -> Self {
+        let local = || Ipv4Addr::LOCALHOST.into();
+        Door {
+            port: listener.port.as_ref(),
+            bind: listener
+                .bind
+                .or_else(|| (!listener.is_captured).then(local)),
+            is_captured: listener.is_captured,
+        }
+    }
+
+    /// Adds the listeners for what is seen here. Those that are there already stay as they are: a
+    /// port that one part of a Sidecar declares is locked for the parts after it.
+    fn open(
+        &self,
+        view: &View<'_>,
+        listeners: &mut BTreeMap<(IpAddr, u16), Listener>,
+        snapshot: &mut Snapshot,
+        problems: &mut Vec<Problem>,
+    ) {
+        let mut calls = Calls {
+            bind: self.bind,
+            calls: BTreeMap::new(),
+        };
+        match self.port {
+            None => {
+                for (service, port) in view.ports() {
+                    calls.add(view, service, port, problems);
+                }
+            }
+            Some(port) => calls.add_declared(view, port, problems),
+        }
+        for (place, call) in calls.calls {
+            if listeners.contains_key(&place) {
+                continue;
+            }
+            let (address, port) = place;
+            let table = match &call.requests {
+                Some(Requests::OfPort) => Some(tables::of_port(view, port, problems)),
+                Some(Requests::Of(service)) => {
+                    Some(tables::of_service(view, service, port, problems))
+                }
+                None => None,
+            };
+            let table = table.map(|mut table| {
+                // Of two listeners at one port each has a table, though the first has the name.
+                if snapshot.routes.contains_key(&table.name) {
+                    table.name = format!("{address}_{}", table.name).into();
+                }
+                table
+            });
+            let routes = table.map(|table| put_table(snapshot, table));
+            let listener = call.listener(view, self, SocketAddr::new(address, port), routes);
+            listeners.insert(place, listener);
+        }
+    }
+}
+
 fn put_table(snapshot: &mut Snapshot, table: RouteTable) -> Name {
     let name = table.name.clone();
     snapshot.routes.insert(name.clone(), Arc::new(table));
@@ -59,8 +139,11 @@ fn put_table(snapshot: &mut Snapshot, table: RouteTable) -> Name {
 }
 
 /// What may be called, by address and port; the unspecified address stands for all others.
-#[derive(Default)]
-struct Calls<'a>(BTreeMap<(IpAddr, u16), Call<'a>>);
+struct Calls<'a> {
+    /// Where all of it is called, whatever its own address.
+    bind: Option<IpAddr>,
+    calls: BTreeMap<(IpAddr, u16), Call<'a>>,
+}
 
 /// What may be called at one address and port.
 #[derive(Default)]
@@ -103,7 +186,7 @@ impl<'a> Calls<'a> {
             if protocol == AppProtocol::Auto && address.is_some() {
                 call.requests = Some(Requests::Of(service));
             }
-            for chain in connections(view, service, port, address) {
+            for chain in connections(view, service, port, address, number) {
                 if !chains::add_distinct(&mut call.connections, chain) {
                     problems.push(taken(service, number));
                 }
@@ -111,14 +194,53 @@ impl<'a> Calls<'a> {
         }
     }
 
+    /// A port that a Sidecar declares: for those of the services it sees that have it, and for bytes
+    /// also for those that have only one port, whichever that is.
+    fn add_declared(&mut self, view: &View<'a>, listened: &NamedPort, problems: &mut Vec<Problem>) {
+        let number = listened.number;
+        let everywhere = chains::every_address(view);
+        if listened.protocol.is_http() {
+            if let Some(call) = self.at(everywhere, number) {
+                call.requests = Some(Requests::OfPort);
+            }
+            return;
+        }
+        for service in view.services() {
+            let port = service.port(number).or(match &service.ports[..] {
+                [only] => Some(only),
+                _ => None,
+            });
+            let Some(port) = port.filter(|port| port.port.protocol != AppProtocol::Udp) else {
+                continue;
+            };
+            for address in addresses(view, service, port.port.number) {
+                let Some(call) = self.at(address.unwrap_or(everywhere), number) else {
+                    continue;
+                };
+                for chain in connections(view, service, port, address, number) {
+                    if !chains::add_distinct(&mut call.connections, chain) {
+                        problems.push(taken(service, number));
+                    }
+                }
+            }
+        }
+    }
+
     fn at(&mut self, address: IpAddr, port: u16) -> Option<&mut Call<'a>> {
+        let address = self.bind.unwrap_or(address);
         let own = address.is_unspecified() && OWN_PORTS.contains(&port);
-        (!own).then(|| self.0.entry((address, port)).or_default())
+        (!own).then(|| self.calls.entry((address, port)).or_default())
     }
 }
 
 impl Call<'_> {
-    fn listener(self, view: &View<'_>, address: SocketAddr, routes: Option<Name>) -> Listener {
+    fn listener(
+        self,
+        view: &View<'_>,
+        door: &Door<'_>,
+        address: SocketAddr,
+        routes: Option<Name>,
+    ) -> Listener {
         let mut chains_ = self.connections;
         let everything = chains_
             .iter()
@@ -130,7 +252,8 @@ impl Call<'_> {
         // A service of its own address takes whatever is not HTTP; a shared port passes it on.
         let default = match (everything, sniffs_http, address.ip().is_unspecified()) {
             (Some(place), true, _) => Some(chains_.remove(place)),
-            (None, _, true) => Some(chains::tcp(
+            // Who calls the proxy itself means nobody else whom it could be passed on to.
+            (None, _, true) if door.is_captured => Some(chains::tcp(
                 "PassthroughFilterChain",
                 ChainMatch::default(),
                 chains::undeclared(view),
@@ -148,7 +271,7 @@ impl Call<'_> {
         Listener {
             name: name.into(),
             address,
-            bind_to_port: false,
+            bind_to_port: !door.is_captured,
             direction: Direction::Outbound,
             use_original_dst: false,
             listener_filters: ListenerFilters {

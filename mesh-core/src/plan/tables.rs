@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    clusters,
+    chains, clusters,
     hosts::{self, Taken},
     names, retries,
     rules::{self, Audience},
@@ -148,7 +148,7 @@ fn of_service_port(
 ) -> VirtualHost {
     let client = view.sidecar();
     // As with istiod, rules that have nothing to say about this port or client leave it alone.
-    let routes = view.mesh.candidate_rules(&service.host, client);
+    let routes = view.rules(&service.host);
     let mut routes =
         routes.map(|rules| rules::routes(view, rules, Audience { client, port }, problems));
     let routes = routes.find(|routes| !routes.is_empty());
@@ -182,9 +182,9 @@ fn hosts_without_service<'a>(
         for host in &rules.hosts {
             let served = match host.is_wildcard() {
                 true => view.services().any(|service| host.covers(&service.host)),
-                false => view.service(host).is_some(),
+                false => view.calls(host),
             };
-            if !served && !rules.http.is_empty() {
+            if !served && !rules.http.is_empty() && view.follows(rules, host) {
                 hosts.entry(host.as_str()).or_insert((host, &**rules));
             }
         }
@@ -253,7 +253,7 @@ pub(super) fn virtual_host(name: Name, domains: Vec<String>, routes: Vec<Route>)
 fn undeclared(view: &View<'_>) -> VirtualHost {
     match view.outbound {
         OutboundMode::AllowAny => {
-            let forward = forward_to(names::PASSTHROUGH);
+            let forward = forward_to(chains::undeclared_cluster(view));
             last("allow_any", RouteAction::Forward(forward))
         }
         OutboundMode::RegistryOnly => {

@@ -1,11 +1,15 @@
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use super::{PlanOptions, names, policy};
 use crate::{
     dataplane::{HashPolicy, Name, Node, NodeKind},
     mesh::{
-        CallPolicy, Client, Destination, DestinationPolicy, Mesh, OutboundMode, Resolution,
-        RetryPolicy, Service, ServicePort,
+        CallPolicy, Client, Destination, DestinationPolicy, EgressListener, Mesh, OutboundMode,
+        Resolution, RetryPolicy, Service, ServicePort, TrafficRules,
     },
     name::{AppProtocol, Host},
 };
@@ -17,8 +21,14 @@ pub(super) struct View<'a> {
     pub(super) options: &'a PlanOptions<'a>,
     /// What becomes of calls to hosts nobody declared.
     pub(super) outbound: OutboundMode,
-    /// The services it may call, by host.
+    /// Where such calls go instead of there.
+    pub(super) egress_proxy: Option<Destination>,
+    /// The listeners for what it calls; none for one that takes everything.
+    pub(super) egress: Option<Arc<[EgressListener]>>,
+    /// The services it calls by name or address, by host.
     services: Vec<&'a Arc<Service>>,
+    /// All that its calls may be led to, by host: rules may lead to services it does not call.
+    called: Vec<&'a Arc<Service>>,
     /// Services that are only other names, by the host they stand for.
     aliases: BTreeMap<&'a Host, Vec<&'a Service>>,
 }
@@ -28,11 +38,15 @@ impl<'a> View<'a> {
         let scope = mesh.scope(&node.namespace, &node.labels);
         // A Sidecar is about workloads: an edge sees everything that is exported to it.
         let limited = node.kind == NodeKind::Sidecar;
-        let services = mesh
-            .services_visible_to(&node.namespace)
-            .filter(|service| !limited || scope.sees(service))
-            .collect();
-        Self::of(mesh, node, options, scope.outbound, services)
+        let visible = mesh.services_visible_to(&node.namespace);
+        let services = visible.filter(|service| !limited || scope.sees(service));
+        let mut view = Self::of(mesh, node, options, scope.outbound, services.collect());
+        if limited {
+            view.egress = scope.egress;
+            view.egress_proxy = scope.egress_proxy;
+            view.lead();
+        }
+        view
     }
 
     /// A part of the mesh that holds nothing but what the proxy sees.
@@ -53,20 +67,95 @@ impl<'a> View<'a> {
         mut services: Vec<&'a Arc<Service>>,
     ) -> Self {
         services.sort_by(|a, b| a.host.as_str().cmp(b.host.as_str()));
-        let mut aliases: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for service in &services {
-            if let Resolution::Alias(host) = &service.resolution {
-                aliases.entry(host).or_default().push(&***service);
-            }
-        }
         Self {
             mesh,
             node,
             options,
             outbound,
+            egress_proxy: None,
+            egress: None,
+            aliases: aliases(&services),
+            called: services.clone(),
             services,
-            aliases,
         }
+    }
+
+    /// What one of its listeners sees.
+    pub(super) fn through(&self, listener: &EgressListener) -> Self {
+        let services = self.services.iter().copied();
+        let services: Vec<_> = services.filter(|service| listener.sees(service)).collect();
+        Self {
+            egress_proxy: self.egress_proxy.clone(),
+            egress: Some([listener.clone()].into()),
+            aliases: aliases(&services),
+            called: self.called.clone(),
+            services,
+            ..*self
+        }
+    }
+
+    /// Adds the services that rules lead calls to, though nobody calls them by name.
+    fn lead(&mut self) {
+        let Some(listeners) = self.egress.clone() else {
+            return;
+        };
+        let mut hosts: BTreeSet<&str> = BTreeSet::new();
+        let mut led = Vec::new();
+        let mut lead = |host: &Host| {
+            let service = self.mesh.service(host, &self.node.namespace);
+            if let Some(service) = service.filter(|service| hosts.insert(service.host.as_str())) {
+                led.push(service);
+            }
+        };
+        let all = self.mesh.traffic_rules_for(self.sidecar());
+        let followed = all.filter(|rules| {
+            let mut hosts = rules.hosts.iter();
+            hosts.any(|host| {
+                listeners
+                    .iter()
+                    .any(|listener| listener.follows(rules, host))
+            })
+        });
+        for rules in followed {
+            rules.every_destination().for_each(|to| lead(&to.host));
+        }
+        if let Some(proxy) = &self.egress_proxy {
+            lead(&proxy.host);
+        }
+        for service in led {
+            let by_host = |known: &&Arc<Service>| known.host.as_str().cmp(service.host.as_str());
+            if let Err(place) = self.called.binary_search_by(by_host) {
+                self.called.insert(place, service);
+            }
+        }
+    }
+
+    /// All that its calls may be led to, by host.
+    pub(super) fn called(&self) -> impl Iterator<Item = &'a Arc<Service>> {
+        let all = self.called.iter().copied();
+        all.filter(|service| !matches!(service.resolution, Resolution::Alias(_)))
+    }
+
+    /// The rules for calls to a host, in the order in which they win.
+    pub(super) fn rules<'s>(
+        &'s self,
+        host: &'s Host,
+    ) -> impl Iterator<Item = &'a TrafficRules> + 's {
+        let candidates = self.mesh.candidate_rules(host, self.sidecar());
+        candidates
+            .map(|rules| &**rules)
+            .filter(|rules| self.follows(rules, host))
+    }
+
+    /// Whether calls to a host follow these rules.
+    pub(super) fn follows(&self, rules: &TrafficRules, host: &Host) -> bool {
+        let listeners = self.egress.as_deref();
+        listeners.is_none_or(|all| all.iter().any(|listener| listener.follows(rules, host)))
+    }
+
+    /// Whether it calls this host by name.
+    pub(super) fn calls(&self, host: &Host) -> bool {
+        find(&self.services, host).is_some()
     }
 
     /// The services it may call, by host. Other names for a service are not among them.
@@ -77,11 +166,12 @@ impl<'a> View<'a> {
 
     /// Their ports that the mesh carries.
     pub(super) fn ports(&self) -> impl Iterator<Item = (&'a Arc<Service>, &'a ServicePort)> {
-        self.services().flat_map(|service| {
-            let carried = |port: &&ServicePort| port.port.protocol != AppProtocol::Udp;
-            let ports = service.ports.iter().filter(carried);
-            ports.map(move |port| (service, port))
-        })
+        self.services().flat_map(carried)
+    }
+
+    /// The ports of all that its calls may be led to.
+    pub(super) fn called_ports(&self) -> impl Iterator<Item = (&'a Arc<Service>, &'a ServicePort)> {
+        self.called().flat_map(carried)
     }
 
     /// Services that are only other names for this one.
@@ -89,12 +179,9 @@ impl<'a> View<'a> {
         self.aliases.get(&service.host).map_or(&[], Vec::as_slice)
     }
 
-    /// The service of this host, if it may be called.
+    /// The service of this host, if calls may be led to it.
     pub(super) fn service(&self, host: &Host) -> Option<&'a Arc<Service>> {
-        let place = self
-            .services
-            .binary_search_by(|service| service.host.as_str().cmp(host.as_str()));
-        place.ok().map(|place| self.services[place])
+        find(&self.called, host)
     }
 
     /// The workload's own proxy as a client of rules.
@@ -169,4 +256,26 @@ impl<'a> View<'a> {
             }
         })
     }
+}
+
+fn carried(service: &Arc<Service>) -> impl Iterator<Item = (&Arc<Service>, &ServicePort)> {
+    let carried = |port: &&ServicePort| port.port.protocol != AppProtocol::Udp;
+    let ports = service.ports.iter().filter(carried);
+    ports.map(move |port| (service, port))
+}
+
+fn find<'a>(services: &[&'a Arc<Service>], host: &Host) -> Option<&'a Arc<Service>> {
+    let by_host = |service: &&Arc<Service>| service.host.as_str().cmp(host.as_str());
+    let place = services.binary_search_by(by_host);
+    place.ok().map(|place| services[place])
+}
+
+fn aliases<'a>(services: &[&'a Arc<Service>]) -> BTreeMap<&'a Host, Vec<&'a Service>> {
+    let mut aliases: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for service in services {
+        if let Resolution::Alias(host) = &service.resolution {
+            aliases.entry(host).or_default().push(&***service);
+        }
+    }
+    aliases
 }

@@ -35,7 +35,9 @@ pub use proxy_config::{
 };
 pub use request_authentication::{ClaimToHeader, JwtHeader, JwtRule, RequestAuthentication};
 pub use service_entry::{Location, Resolution, ServiceEntry, ServiceEntryPort, WorkloadEntry};
-pub use sidecar::{OutboundMode, OutboundTrafficPolicy, Sidecar, SidecarEgress};
+pub use sidecar::{
+    CaptureMode, OutboundMode, OutboundTrafficPolicy, Sidecar, SidecarEgress, SidecarIngress,
+};
 pub use telemetry::{
     AccessLogFilter, AccessLogging, CustomTag, IstioMetric, MetricSelector, Metrics,
     MetricsOverride, ModeSelector, ProviderRef, TagLiteral, TagOperation, TagOverride, TagSource,

@@ -5,34 +5,49 @@
 
 use serde::Deserialize;
 
-use super::LabelSelector;
+use super::{ConnectionPool, Destination, GatewayPort, LabelSelector, ServerTlsSettings};
 
 /// What a workload's proxy may see (`networking.istio.io` `Sidecar`).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Sidecar {
     pub workload_selector: Option<LabelSelector>,
+    pub ingress: Vec<SidecarIngress>,
     pub egress: Vec<SidecarEgress>,
+    pub inbound_connection_pool: Option<ConnectionPool>,
     pub outbound_traffic_policy: Option<OutboundTrafficPolicy>,
 }
 
-impl Sidecar {
-    /// Fields that exist but are not honoured yet.
-    pub(crate) const NOT_YET: &'static [&'static str] = &[
-        "spec.ingress",
-        "spec.inboundConnectionPool",
-        "spec.egress[].port",
-        "spec.egress[].bind",
-        "spec.egress[].captureMode",
-        "spec.outboundTrafficPolicy.egressProxy",
-    ];
+/// A port of the workload, and what of it is behind.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SidecarIngress {
+    pub port: Option<GatewayPort>,
+    pub bind: String,
+    pub capture_mode: CaptureMode,
+    pub default_endpoint: String,
+    pub tls: Option<ServerTlsSettings>,
+    pub connection_pool: Option<ConnectionPool>,
 }
 
 /// Hosts the workload calls, as `namespace/host`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SidecarEgress {
+    pub port: Option<GatewayPort>,
+    pub bind: String,
+    pub capture_mode: CaptureMode,
     pub hosts: Vec<String>,
+}
+
+/// How connections come to a listener.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CaptureMode {
+    #[default]
+    Default,
+    Iptables,
+    None,
 }
 
 /// What becomes of calls to hosts nobody declared.
@@ -40,6 +55,7 @@ pub struct SidecarEgress {
 #[serde(rename_all = "camelCase", default)]
 pub struct OutboundTrafficPolicy {
     pub mode: OutboundMode,
+    pub egress_proxy: Option<Destination>,
 }
 
 /// Whether undeclared hosts may be called.
@@ -50,4 +66,5 @@ pub enum OutboundMode {
     #[default]
     RegistryOnly,
     AllowAny,
+    AllowAnyDynamicDns,
 }

@@ -74,11 +74,9 @@ pub(super) fn reader_of(group: &str, kind: &str) -> Option<Read> {
         (NETWORKING, "WorkloadEntry") => |reader, node, reference| {
             Some(Spec::WorkloadEntry(reader.istio(node, reference, &ISTIO)?))
         },
-        (NETWORKING, "Sidecar") => |reader, node, reference| {
-            let not_yet = istio::Sidecar::NOT_YET;
-            let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
-            Some(Spec::Sidecar(spec))
-        },
+        (NETWORKING, "Sidecar") => {
+            |reader, node, reference| Some(Spec::Sidecar(reader.istio(node, reference, &ISTIO)?))
+        }
         (NETWORKING, "ProxyConfig") => |reader, node, reference| {
             Some(Spec::ProxyConfig(reader.istio(node, reference, &ISTIO)?))
         },

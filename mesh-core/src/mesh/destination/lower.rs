@@ -72,7 +72,11 @@ fn port_policies(
         }
         let policy = CallPolicy {
             balancing: balancing(&field, port.load_balancer.as_ref(), findings),
-            pool: pool(&field, port.connection_pool.as_ref(), findings),
+            pool: pool(
+                &format!("{field}.connectionPool"),
+                port.connection_pool.as_ref(),
+                findings,
+            ),
             outlier: outlier(&field, port.outlier_detection.as_ref(), findings),
             tls: tls(&field, port.tls.as_ref(), findings),
         };
@@ -81,7 +85,11 @@ fn port_policies(
     PortPolicies {
         every: CallPolicy {
             balancing: balancing(field, written.load_balancer.as_ref(), findings),
-            pool: pool(field, written.connection_pool.as_ref(), findings),
+            pool: pool(
+                &format!("{field}.connectionPool"),
+                written.connection_pool.as_ref(),
+                findings,
+            ),
             outlier: outlier(field, written.outlier_detection.as_ref(), findings),
             tls: tls(field, written.tls.as_ref(), findings),
         },
@@ -152,13 +160,13 @@ fn balancing(
 /// Envoy's largest ring and Maglev table, in slots.
 const MAX_HASH_TABLE: u64 = 8 << 20;
 
-fn pool(
+/// What limits of this field mean; none where there are none.
+pub(in crate::mesh) fn pool(
     field: &str,
     written: Option<&istio::ConnectionPool>,
     findings: &mut Findings<'_>,
 ) -> Option<ConnectionPool> {
     let written = written?;
-    let field = format!("{field}.connectionPool");
     // Zero cannot be told from nothing in Istio's API: it means no limit.
     let mut limit = |name: &str, value: Option<i32>| match value.map(u32::try_from) {
         None | Some(Ok(0)) => None,

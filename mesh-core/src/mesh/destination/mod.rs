@@ -2,7 +2,7 @@
 
 mod lower;
 
-pub(super) use lower::destination_policy;
+pub(super) use lower::{destination_policy, pool};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -133,6 +133,24 @@ impl TrafficRules {
         self.http.iter().filter(move |rule| !delegated(rule))
     }
 
+    /// Everywhere that rules may lead to, copies and what delegates say included.
+    pub fn every_destination(&self) -> impl Iterator<Item = &Destination> {
+        let forwards = self.http.iter().filter_map(|rule| match &rule.action {
+            HttpAction::Forward(forward) => Some(forward),
+            HttpAction::Redirect(_) | HttpAction::Respond(_) => None,
+        });
+        let http = forwards.flat_map(|forward| {
+            let mirrors = forward.mirrors.iter().map(|mirror| &mirror.destination);
+            let weighted = forward.destinations.iter();
+            weighted
+                .map(|weighted| &weighted.destination)
+                .chain(mirrors)
+        });
+        let tls = self.tls.iter().flat_map(|rule| &rule.destinations);
+        let tcp = self.tcp.iter().flat_map(|rule| &rule.destinations);
+        http.chain(tls.chain(tcp).map(|weighted| &weighted.destination))
+    }
+
     /// Every destination of every rule that is written here; those of delegates are theirs.
     pub fn destinations(&self) -> impl Iterator<Item = &WeightedDestination> {
         let http = self.own_http().flat_map(|rule| match &rule.action {

@@ -212,7 +212,7 @@ fn listeners(
         NodeKind::Gateway => gateway::plan(&view, snapshot, problems),
     }
     pool.share(&mut part);
-    let calls = view.services().map(|service| Call {
+    let calls = view.called().map(|service| Call {
         service: service.clone(),
         rule: from
             .destination_policy(service, &node.namespace, &node.labels)
