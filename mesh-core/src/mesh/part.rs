@@ -54,11 +54,14 @@ impl Mesh {
         let near = |of: &str| own(of) || *of == *all.defaults.root_namespace;
         let mut rules = Rules {
             traffic: Vec::new(),
-            destinations: Vec::new(),
             gateways: Vec::new(),
             ..all.lists()
         };
         rules.services.retain(|service| own(&service.namespace));
+        // They limit what the application is given, too.
+        rules
+            .destinations
+            .retain(|rule| near(&rule.reference.namespace));
         rules
             .access
             .retain(|policy| near(&policy.reference.namespace));

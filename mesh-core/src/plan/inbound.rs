@@ -1,6 +1,10 @@
 //! What calls the workload: one listener, whose chains tell ports, mutual TLS and protocols apart.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use super::{
     access::{self, Access},
@@ -12,11 +16,12 @@ use super::{
 use crate::{
     config::{PortName, Problem, Severity},
     dataplane::{
-        ChainMatch, Direction, FilterChain, Forward, HeaderEdits, Listener, ListenerFilters, Name,
-        Route, RouteAction, RouteSource, RouteTable, Snapshot, TransportProtocol, UpstreamProtocol,
+        Balancing, ChainMatch, Cluster, Direction, Discovery, EndpointSet, FilterChain, Forward,
+        HeaderEdits, Listener, ListenerFilters, Name, Route, RouteAction, RouteSource, RouteTable,
+        Snapshot, TransportProtocol, UpstreamProtocol,
     },
-    mesh::{MtlsMode, Service, ServicePort},
-    name::AppProtocol,
+    mesh::{ConnectionPool, IngressEndpoint, IngressListener, MtlsMode, Service},
+    name::{AppProtocol, Labels, NamedPort},
 };
 
 /// What Istio's proxies offer for requests: TLS with one of these is mutual.
@@ -29,12 +34,17 @@ const HTTP_ALPN: [&str; 2] = ["h2", "http/1.1"];
 const TCP_ALPN: [&str; 3] = ["istio-peer-exchange", "h2", "http/1.1"];
 
 /// A port of the workload, and the service that is called there.
+#[derive(Clone, Copy)]
 struct Port<'a> {
-    service: &'a Service,
-    port: &'a ServicePort,
+    /// None where only a Sidecar declares it.
+    service: Option<&'a Service>,
+    /// The port callers use, and what it speaks.
+    port: &'a NamedPort,
+    /// What a Sidecar says of it.
+    ingress: Option<&'a IngressListener>,
 }
 
-/// Plans the inbound listener and its clusters.
+/// Plans the inbound listeners and their clusters.
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
     let access = access::in_effect(view, problems);
     let mtls = view.mesh.mtls(&view.node.namespace, &view.node.labels);
@@ -43,7 +53,20 @@ pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<
         at_port(names::INBOUND_PORT),
         chains::proxy_to(view, names::BLACK_HOLE),
     )];
-    let ports = ports(view, problems);
+    let mut ports = ports(view, problems);
+    if let Some(ingress) = &view.ingress {
+        // What a Sidecar lists is all there is: other ports are not told apart.
+        let listed = ingress.iter().map(|listener| {
+            let declared = ports.get(&listener.port.number);
+            let port = Port {
+                service: declared.and_then(|port| port.service),
+                port: &listener.port,
+                ingress: Some(listener),
+            };
+            (listener.port.number, port)
+        });
+        ports = listed.collect();
+    }
     let strays = mtls
         .ports
         .iter()
@@ -65,11 +88,12 @@ pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<
     }
     clusters::put(
         snapshot,
-        crate::dataplane::Cluster {
+        Cluster {
             protocol: UpstreamProtocol::UseDownstream,
             ..clusters::inbound(view, names::INBOUND_PASSTHROUGH.into(), Vec::new())
         },
     );
+    let mut bound = Vec::new();
     for (number, port) in &ports {
         let cluster = names::inbound(*number);
         let target = Target {
@@ -79,32 +103,101 @@ pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<
             cluster: cluster.clone(),
             declared: Some(port),
         };
-        let protocol = port.port.port.protocol;
-        filter_chains.extend(target.chains(mtls.mode(*number), protocol));
-        let services = vec![clusters::service_ref(port.service)];
-        let mut planned = clusters::inbound(view, cluster, services);
-        planned.protocol = policy::upstream_protocol(protocol);
-        clusters::put(snapshot, planned);
+        let chains = target.chains(mtls.mode(*number), port.port.protocol);
+        match port.ingress.filter(|ingress| !ingress.is_captured) {
+            Some(ingress) => bound.push(bound_listener(view, ingress, chains)),
+            None => filter_chains.extend(chains),
+        }
+        clusters::put(snapshot, port.cluster(view, cluster));
     }
     snapshot.listeners.push(Arc::new(Listener {
         name: names::VIRTUAL_INBOUND.into(),
         address: SocketAddr::new(chains::every_address(view), names::INBOUND_PORT),
+        ..listener(view, true, filter_chains)
+    }));
+    snapshot.listeners.extend(bound.into_iter().map(Arc::new));
+}
+
+/// A port that callers call without being captured.
+fn bound_listener(
+    view: &View<'_>,
+    ingress: &IngressListener,
+    mut chains: Vec<FilterChain>,
+) -> Listener {
+    let address = ingress.bind.unwrap_or_else(|| chains::every_address(view));
+    for chain in &mut chains {
+        chain.matches.destination_port = None;
+    }
+    Listener {
+        name: format!("{address}_{}", ingress.port.number).into(),
+        address: SocketAddr::new(address, ingress.port.number),
+        ..listener(view, false, chains)
+    }
+}
+
+fn listener(view: &View<'_>, original_dst: bool, filter_chains: Vec<FilterChain>) -> Listener {
+    let detection = view.mesh.defaults().protocol_detection_timeout;
+    Listener {
+        name: "".into(),
+        address: SocketAddr::new(chains::every_address(view), 0),
         bind_to_port: true,
         direction: Direction::Inbound,
         use_original_dst: false,
         listener_filters: ListenerFilters {
-            original_dst: true,
+            original_dst,
             tls_inspector: true,
             http_inspector: true,
-            timeout: Some(view.mesh.defaults().protocol_detection_timeout)
-                .filter(|wait| !wait.is_zero()),
+            timeout: Some(detection).filter(|wait| !wait.is_zero()),
             continue_on_timeout: true,
             ..ListenerFilters::default()
         },
         filter_chains,
         default_filter_chain: None,
         access_log: telemetry::refused_log(view.options),
-    }));
+    }
+}
+
+impl Port<'_> {
+    /// Where the application is, and the most it is given at once.
+    fn cluster(&self, view: &View<'_>, name: Name) -> Cluster {
+        let services = self.service.map(clusters::service_ref);
+        let mut cluster = clusters::inbound(view, name.clone(), services.into_iter().collect());
+        let own = view.node.addresses.first();
+        let fixed = match self.ingress.map(|ingress| &ingress.endpoint) {
+            Some(IngressEndpoint::Loopback(port)) => {
+                // The application cannot tell this call from its own: it needs no other source.
+                cluster.bind_source = None;
+                let local = match view.is_ipv6() {
+                    true => Ipv6Addr::LOCALHOST.into(),
+                    false => Ipv4Addr::LOCALHOST.into(),
+                };
+                Some(SocketAddr::new(local, *port))
+            }
+            Some(IngressEndpoint::Workload(port)) => own.map(|own| SocketAddr::new(*own, *port)),
+            Some(IngressEndpoint::AsCalled) | None => None,
+        };
+        if let Some(address) = fixed {
+            cluster.discovery = Discovery::Static(EndpointSet::single(name, address));
+            cluster.balancing = Balancing::LeastRequest { choices: 2 };
+        }
+        cluster.protocol = policy::upstream_protocol(self.port.protocol);
+        if let Some(pool) = self.pool(view) {
+            policy::apply_inbound_pool(&mut cluster, &pool);
+        }
+        cluster
+    }
+
+    /// The first that is said, whole: of the Sidecar's port, of the Sidecar, of the rule on how the
+    /// service is called.
+    fn pool(&self, view: &View<'_>) -> Option<ConnectionPool> {
+        let of_port = self.ingress.and_then(|ingress| ingress.pool.clone());
+        of_port.or_else(|| view.inbound_pool.clone()).or_else(|| {
+            let (service, namespace) = (self.service?, &view.node.namespace);
+            let nobody = Labels::default();
+            let rule = view.mesh.destination_policy(service, namespace, &nobody)?;
+            rule.policy(self.port.number, None).pool
+        })
+    }
 }
 
 /// The ports of the workload that services declare. Of two services at one port the oldest has it.
@@ -135,9 +228,18 @@ fn ports<'a>(view: &View<'a>, problems: &mut Vec<Problem>) -> BTreeMap<u16, Port
             };
             match ports.get(&number) {
                 None => {
-                    ports.insert(number, Port { service, port });
+                    let (service, port) = (Some(&**service), &port.port);
+                    let ingress = None;
+                    ports.insert(
+                        number,
+                        Port {
+                            service,
+                            port,
+                            ingress,
+                        },
+                    );
                 }
-                Some(first) if first.port.port.protocol != port.port.protocol => {
+                Some(first) if first.port.protocol != port.port.protocol => {
                     problems.push(conflict(first, service, number));
                 }
                 Some(_) => {}
@@ -148,9 +250,10 @@ fn ports<'a>(view: &View<'a>, problems: &mut Vec<Problem>) -> BTreeMap<u16, Port
 }
 
 fn conflict(first: &Port<'_>, service: &Service, number: u16) -> Problem {
+    let older = first.service.map(|older| older.reference.to_string());
     let reason = format!(
         "{} declares another protocol for port {number} of the same workload",
-        first.service.reference
+        older.unwrap_or_default()
     );
     Problem::new(Severity::Warning, service.source.clone(), reason)
         .of(service.reference.clone())
@@ -253,7 +356,7 @@ impl Target<'_> {
 
     /// One route: to the application.
     fn table(&self) -> RouteTable {
-        let declared = self.declared.map(|port| (port.service, &port.port.port));
+        let declared = self.declared.map(|port| (port.service, port.port));
         let forward = Forward {
             retry: declared
                 .filter(|(_, port)| {
@@ -263,8 +366,8 @@ impl Target<'_> {
             ..tables::forward_to(self.cluster.clone())
         };
         let operation = match declared {
-            Some((service, port)) => format!("{}:{}/*", service.host, port.number),
-            None => format!("{}/*", self.cluster),
+            Some((Some(service), port)) => format!("{}:{}/*", service.host, port.number),
+            Some((None, _)) | None => format!("{}/*", self.cluster),
         };
         let route = Route {
             operation: Some(operation.into()),

@@ -35,6 +35,16 @@ pub(super) fn upstream_protocol(protocol: AppProtocol) -> UpstreamProtocol {
     }
 }
 
+/// Sets the most an application is given by its own proxy. What instances speak is for callers to
+/// decide.
+pub(super) fn apply_inbound_pool(cluster: &mut Cluster, pool: &mesh::ConnectionPool) {
+    let protocol = cluster.protocol;
+    apply_pool(cluster, pool, AppProtocol::Tcp);
+    if !pool.use_client_protocol {
+        cluster.protocol = protocol;
+    }
+}
+
 fn apply_pool(cluster: &mut Cluster, pool: &mesh::ConnectionPool, protocol: AppProtocol) {
     if let Some(limit) = pool.connect_timeout {
         cluster.connect_timeout = limit;

@@ -8,8 +8,9 @@ use super::{PlanOptions, names, policy};
 use crate::{
     dataplane::{HashPolicy, Name, Node, NodeKind},
     mesh::{
-        CallPolicy, Client, Destination, DestinationPolicy, EgressListener, Mesh, OutboundMode,
-        Resolution, RetryPolicy, Service, ServicePort, TrafficRules,
+        CallPolicy, Client, ConnectionPool, Destination, DestinationPolicy, EgressListener,
+        IngressListener, Mesh, OutboundMode, Resolution, RetryPolicy, Service, ServicePort,
+        TrafficRules,
     },
     name::{AppProtocol, Host},
 };
@@ -25,6 +26,10 @@ pub(super) struct View<'a> {
     pub(super) egress_proxy: Option<Destination>,
     /// The listeners for what it calls; none for one that takes everything.
     pub(super) egress: Option<Arc<[EgressListener]>>,
+    /// The ports it is called at; none for those that services declare.
+    pub(super) ingress: Option<Arc<[IngressListener]>>,
+    /// The most its application is given at once, where a port does not say otherwise.
+    pub(super) inbound_pool: Option<ConnectionPool>,
     /// The services it calls by name or address, by host.
     services: Vec<&'a Arc<Service>>,
     /// All that its calls may be led to, by host: rules may lead to services it does not call.
@@ -43,6 +48,8 @@ impl<'a> View<'a> {
         let mut view = Self::of(mesh, node, options, scope.outbound, services.collect());
         if limited {
             view.egress = scope.egress;
+            view.ingress = scope.ingress;
+            view.inbound_pool = scope.inbound_pool;
             view.egress_proxy = scope.egress_proxy;
             view.lead();
         }
@@ -74,6 +81,8 @@ impl<'a> View<'a> {
             outbound,
             egress_proxy: None,
             egress: None,
+            ingress: None,
+            inbound_pool: None,
             aliases: aliases(&services),
             called: services.clone(),
             services,
@@ -87,6 +96,8 @@ impl<'a> View<'a> {
         Self {
             egress_proxy: self.egress_proxy.clone(),
             egress: Some([listener.clone()].into()),
+            ingress: None,
+            inbound_pool: None,
             aliases: aliases(&services),
             called: self.called.clone(),
             services,

@@ -153,6 +153,10 @@ fn ingress_listener(
         findings.error(&format!("{field}.tls"), reason);
     }
     let at_endpoint = format!("{field}.defaultEndpoint");
+    if written.capture_mode == CaptureMode::None && written.default_endpoint.is_empty() {
+        let reason = "is missing: callers call the proxy itself, so it must know the application";
+        findings.error(&at_endpoint, reason);
+    }
     let pool = written.connection_pool.as_ref();
     Some(IngressListener {
         port: listened(&at, port, findings)?,

@@ -11,5 +11,6 @@ mod memo;
 mod outbound;
 mod rules;
 mod samples;
+mod sidecar;
 mod tokens;
 mod town;
