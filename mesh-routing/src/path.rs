@@ -144,7 +144,7 @@ fn is_open(text: &str) -> bool {
 }
 
 /// RFC 3986, section 5.2.4, for a path that begins with a slash.
-fn resolve_dots(path: &str) -> String {
+pub(crate) fn resolve_dots(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {

@@ -5,6 +5,8 @@ use mesh_core::dataplane::{AccessAction, AccessRules, Name, Origin, RbacFilter};
 use super::{
     condition::{Permission, Principal, Question},
     explain::{self, AccessExplanation},
+    index::Index,
+    readings,
     token::Claims,
 };
 use crate::{
@@ -14,8 +16,9 @@ use crate::{
 /// Rules on who may do what, ready to ask.
 ///
 /// A header that comes several times is judged value by value: rules that deny match if any value
-/// does, rules that allow only if all do, so that no spelling slips past. Conditions on requests
-/// never match connections that carry none, negated or not.
+/// does, rules that allow only if all do, so that no spelling slips past; and so is a path that
+/// destinations may read in several ways. Conditions on requests never match connections that
+/// carry none, negated or not.
 #[derive(Debug)]
 pub struct Authorizer {
     rules: Option<Rules>,
@@ -26,6 +29,7 @@ pub struct Authorizer {
 pub(super) struct Rules {
     pub(super) action: AccessAction,
     pub(super) policies: Box<[Policy]>,
+    index: Index,
 }
 
 #[derive(Debug)]
@@ -158,20 +162,34 @@ impl Rules {
         Ok(Self {
             action: rules.action,
             policies: policies.collect::<Result<_, _>>()?,
+            index: Index::of(rules),
         })
     }
 
-    pub(super) fn question<'a>(&self, request: &'a AccessRequest<'a>) -> Question<'a> {
+    pub(super) fn question<'a>(
+        &self,
+        request: &'a AccessRequest<'a>,
+        readings: &'a [String],
+    ) -> Question<'a> {
         let judge = match self.action {
             AccessAction::Allow => Judge::Every,
             AccessAction::Deny | AccessAction::Log => Judge::Any,
         };
-        Question::new(request, judge)
+        Question::new(request, readings, judge)
     }
 
     fn check(&self, request: &AccessRequest<'_>) -> Verdict<'_> {
-        let question = self.question(request);
-        let matched = self.policies.iter().find(|policy| policy.matches(question));
+        let readings = readings_of(request);
+        let question = self.question(request, &readings);
+        // The first that matches, in the order of the rules.
+        let mut first = self.policies.len();
+        self.index.visit(request, &readings, |candidates| {
+            let earlier = candidates.iter().map(|place| *place as usize);
+            let mut earlier = earlier.take_while(|place| *place < first);
+            let found = earlier.find(|place| self.policies[*place].matches(question));
+            first = found.unwrap_or(first);
+        });
+        let matched = self.policies.get(first);
         match (self.action, matched) {
             (AccessAction::Deny, Some(policy)) => Verdict::Deny {
                 policy: Some(&policy.name),
@@ -196,4 +214,11 @@ impl Policy {
                 .iter()
                 .any(|principal| principal.matches(question))
     }
+}
+
+/// What else the path of a request may be taken for.
+pub(super) fn readings_of(request: &AccessRequest<'_>) -> Vec<String> {
+    request
+        .head
+        .map_or_else(Vec::new, |head| readings::of(head.path))
 }

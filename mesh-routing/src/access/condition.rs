@@ -5,7 +5,7 @@ use mesh_core::{
     name,
 };
 
-use super::{AccessRequest, token::Claims};
+use super::{AccessRequest, readings, token::Claims};
 use crate::{
     CompileError, RequestHead,
     compile_error::compile_all,
@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) request: &'a AccessRequest<'a>,
+    /// What else the path may be taken for.
+    readings: &'a [String],
     judge: Judge,
     negated: bool,
 }
@@ -27,7 +29,7 @@ pub(super) enum Permission {
     All(Box<[Self]>),
     OneOf(Box<[Self]>),
     Not(Box<Self>),
-    Path(TextTest),
+    Path(PathTest),
     Header(HeaderPredicate),
     DestinationNetwork(IpNetwork),
     DestinationPort(u16),
@@ -48,6 +50,14 @@ pub(super) enum Principal {
     Claim(ClaimTest),
 }
 
+/// A condition on a path, ready to run.
+#[derive(Debug)]
+pub(super) struct PathTest {
+    test: TextTest,
+    /// The same as other readings of a path have it.
+    read: Box<[TextTest]>,
+}
+
 /// A condition on a claim, ready to run.
 #[derive(Debug)]
 pub(super) struct ClaimTest {
@@ -56,9 +66,14 @@ pub(super) struct ClaimTest {
 }
 
 impl<'a> Question<'a> {
-    pub(super) fn new(request: &'a AccessRequest<'a>, judge: Judge) -> Self {
+    pub(super) fn new(
+        request: &'a AccessRequest<'a>,
+        readings: &'a [String],
+        judge: Judge,
+    ) -> Self {
         Self {
             request,
+            readings,
             judge,
             negated: false,
         }
@@ -86,7 +101,7 @@ impl Permission {
             Planned::All(parts) => Self::All(compile_all("all", parts, Self::compile)?),
             Planned::OneOf(parts) => Self::OneOf(compile_all("one_of", parts, Self::compile)?),
             Planned::Not(part) => Self::Not(Box::new(Self::compile(part)?)),
-            Planned::Path(pattern) => Self::Path(text(pattern, "path")?),
+            Planned::Path(pattern) => Self::Path(PathTest::compile(pattern)?),
             Planned::Header(header) => Self::Header(HeaderPredicate::compile(header)?),
             Planned::DestinationNetwork(network) => Self::DestinationNetwork(*network),
             Planned::DestinationPort(port) => Self::DestinationPort(*port),
@@ -101,7 +116,7 @@ impl Permission {
             Self::All(parts) => parts.iter().all(|part| part.matches(question)),
             Self::OneOf(parts) => parts.iter().any(|part| part.matches(question)),
             Self::Not(part) => !part.matches(question.not()),
-            Self::Path(test) => question.of_request(|head| test.matches(head.path)),
+            Self::Path(test) => question.of_request(|head| test.matches(head.path, question)),
             Self::Header(test) => question.of_request(|head| test.matches(head, question.judge)),
             Self::DestinationNetwork(network) => holds(network, connection.destination),
             Self::DestinationPort(port) => connection.destination.port() == *port,
@@ -146,6 +161,37 @@ impl Principal {
             Self::Claim(test) => {
                 question.of_request(|_| request.claims.is_some_and(|claims| test.matches(claims)))
             }
+        }
+    }
+}
+
+impl PathTest {
+    fn compile(pattern: &name::Pattern) -> Result<Self, CompileError> {
+        use name::Pattern;
+        let others = |text: &str, wrap: fn(String) -> Pattern| {
+            let patterns: Vec<_> = readings::of(text).into_iter().map(wrap).collect();
+            compile_all("path", &patterns, |pattern| self::text(pattern, ""))
+        };
+        Ok(Self {
+            test: text(pattern, "path")?,
+            read: match pattern {
+                Pattern::Exact(path) => others(path, Pattern::Exact)?,
+                Pattern::Prefix(path) => others(path, Pattern::Prefix)?,
+                Pattern::Suffix(_) | Pattern::Contains(_) | Pattern::Regex(_) => [].into(),
+            },
+        })
+    }
+
+    /// What denies holds if it does for any reading, what allows only if for every one.
+    fn matches(&self, path: &str, question: Question<'_>) -> bool {
+        let as_written = self.test.matches(path);
+        let mut others = question.readings.iter();
+        let as_read = |path: &String| {
+            self.test.matches(path) || self.read.iter().any(|test| test.matches(path))
+        };
+        match question.judge {
+            Judge::Every => as_written && others.all(as_read),
+            Judge::Any | Judge::Joined => as_written || others.any(as_read),
         }
     }
 }

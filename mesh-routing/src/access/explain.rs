@@ -4,7 +4,7 @@ use mesh_core::dataplane::{
 
 use super::{
     AccessRequest, Verdict,
-    authorizer::{Policy, Rules},
+    authorizer::{Policy, Rules, readings_of},
     condition::{Permission, Principal, Question},
 };
 use crate::predicate::header_found;
@@ -52,7 +52,8 @@ pub(super) fn rules<'a>(
     request: &AccessRequest<'_>,
     is_shadow: bool,
 ) -> Vec<PolicyExplanation<'a>> {
-    let question = rules.question(request);
+    let readings = readings_of(request);
+    let question = rules.question(request, &readings);
     let both = rules.policies.iter().zip(planned.policies.values());
     both.map(|(policy, planned)| PolicyExplanation {
         name: &policy.name,

@@ -3,6 +3,8 @@
 mod authorizer;
 mod condition;
 mod explain;
+mod index;
+mod readings;
 pub mod token;
 
 pub use authorizer::{AccessRequest, Authorizer, Verdict};

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use http::HeaderName;
+use http::{HeaderName, header};
 use mesh_core::dataplane::{HeaderMatch, ValueMatch};
 
 use super::TextTest;
@@ -64,6 +64,14 @@ impl ValueTest {
                 .is_ok_and(|number| (*start..*end).contains(&number)),
         }
     }
+
+    /// Whether it asks for this very text.
+    fn is(&self, text: &str) -> bool {
+        match self {
+            Self::Text(test) => test.is(text),
+            Self::Present | Self::Range(..) => false,
+        }
+    }
 }
 
 impl Judge {
@@ -102,31 +110,66 @@ impl HeaderPredicate {
     }
 
     fn meets(&self, head: &RequestHead<'_>, joined: &str, judge: Judge) -> bool {
-        let each = |want| {
-            let Subject::Header(name) = &self.subject else {
-                return want;
-            };
-            head.headers.get_all(name).iter().any(|value| {
-                self.value
-                    .matches(&String::from_utf8_lossy(value.as_bytes()))
-                    == want
-            })
+        let Subject::Header(name) = &self.subject else {
+            return self.value.matches(joined);
         };
         match judge {
             Judge::Joined => self.value.matches(joined),
-            Judge::Any => self.value.matches(joined) || self.is_repeated(head) && each(true),
-            Judge::Every if self.is_repeated(head) => !each(false),
-            Judge::Every => self.value.matches(joined),
-        }
-    }
-
-    fn is_repeated(&self, head: &RequestHead<'_>) -> bool {
-        match &self.subject {
-            Subject::Header(name) => head.headers.get_all(name).iter().nth(1).is_some(),
-            _ => false,
+            Judge::Any => {
+                self.value.matches(joined)
+                    || lines(head, name).any(|line| {
+                        self.value.matches(&line)
+                            || members(name, &line).any(|member| self.value.matches(member))
+                    })
+            }
+            Judge::Every => lines(head, name).all(|line| {
+                let mut members = members(name, &line).peekable();
+                // What is written with a comma is meant as one.
+                self.value.is(&line)
+                    || match members.peek() {
+                        None => self.value.matches(&line),
+                        Some(_) => members.all(|member| self.value.matches(member)),
+                    }
+            }),
         }
     }
 }
+
+/// A header's lines. A missing one that is taken for an empty one has an empty line.
+fn lines<'a>(
+    head: &RequestHead<'a>,
+    name: &HeaderName,
+) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
+    let values = head.headers.get_all(name).iter();
+    let is_missing = !head.headers.contains_key(name);
+    values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .chain(is_missing.then_some(Cow::Borrowed("")))
+}
+
+/// The members of a list (RFC 9110, section 5.6.1), if the line is one.
+fn members<'a>(name: &HeaderName, line: &'a str) -> impl Iterator<Item = &'a str> {
+    let is_list = line.contains(',') && !SINGLE.contains(name);
+    let members = is_list.then(|| line.split(','));
+    members
+        .into_iter()
+        .flatten()
+        .map(str::trim)
+        .filter(|member| !member.is_empty())
+}
+
+/// Headers that are no lists though a comma may stand in them.
+static SINGLE: [HeaderName; 9] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::DATE,
+    header::IF_MODIFIED_SINCE,
+    header::IF_RANGE,
+    header::IF_UNMODIFIED_SINCE,
+    header::REFERER,
+    header::SET_COOKIE,
+    header::USER_AGENT,
+];
 
 /// What a request has where a condition looks, in words.
 pub(crate) fn header_found(header: &HeaderMatch, head: Option<&RequestHead<'_>>) -> String {

@@ -53,6 +53,11 @@ impl TextTest {
         }
     }
 
+    /// Whether it asks for this very text.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        matches!(self.kind, Kind::Exact(_)) && self.matches(text)
+    }
+
     fn same(&self) -> fn(&[u8], &[u8]) -> bool {
         if self.ignore_case {
             |a, b| a.eq_ignore_ascii_case(b)

@@ -14,6 +14,7 @@ use crate::{
     cases::{HeaderSpec, read},
     request::Request,
     router,
+    spellings::readings,
 };
 
 #[derive(Deserialize)]
@@ -278,7 +279,7 @@ fn permission(part: &Permission, request: &AccessRequest<'_>, strict: bool, nega
             .any(|part| permission(part, request, strict, negated)),
         Permission::Not(part) => !permission(part, request, !strict, !negated),
         Permission::Path(pattern) => match request.head {
-            Some(head) => text(pattern, head.path, false),
+            Some(head) => path(pattern, head.path, strict),
             None => negated,
         },
         Permission::Header(condition) => header(condition, request, strict, negated),
@@ -287,6 +288,24 @@ fn permission(part: &Permission, request: &AccessRequest<'_>, strict: bool, nega
         Permission::ServerName(pattern) => {
             text(pattern, request.connection.server_name.unwrap_or(""), false)
         }
+    }
+}
+
+/// As it is written, and in every other reading: `strict` asks for all of them.
+fn path(pattern: &Pattern, path: &str, strict: bool) -> bool {
+    let others: Vec<Pattern> = match pattern {
+        Pattern::Exact(text) => readings(text).into_iter().map(Pattern::Exact).collect(),
+        Pattern::Prefix(text) => readings(text).into_iter().map(Pattern::Prefix).collect(),
+        _ => Vec::new(),
+    };
+    let as_written = text(pattern, path, false);
+    let mut as_read = readings(path).into_iter().map(|reading| {
+        let mut patterns = std::iter::once(pattern).chain(&others);
+        patterns.any(|pattern| text(pattern, &reading, false))
+    });
+    match strict {
+        true => as_written && as_read.all(|met| met),
+        false => as_written || as_read.any(|met| met),
     }
 }
 
@@ -396,6 +415,17 @@ fn a_permission() -> impl Strategy<Value = Permission> {
         Just(Permission::Any),
         select(vec!["/", "/a", "/a/b"])
             .prop_map(|path| Permission::Path(Pattern::Prefix(path.into()))),
+        select(vec!["/", "/a", "/a/b", "/a%2Fb"])
+            .prop_map(|path| Permission::Path(Pattern::Exact(path.into()))),
+        select(vec!["GET", "POST"]).prop_map(|method| Permission::Header(HeaderMatch {
+            name: ":method".into(),
+            value: ValueMatch::Text {
+                pattern: Pattern::Exact(method.into()),
+                ignore_case: false,
+            },
+            invert: false,
+            missing_is_empty: false,
+        })),
         router::header_match().prop_map(Permission::Header),
         select(vec![80, 90]).prop_map(Permission::DestinationPort),
         select(vec!["10.0.0.0/8", "9.0.0.0/8"])
@@ -420,6 +450,12 @@ fn a_principal() -> impl Strategy<Value = Principal> {
         Just(Principal::Authenticated(Some(Pattern::Contains(
             "/ns/a/".into()
         )))),
+        select(vec!["spiffe://td/", "spiffe://td/ns/a/"])
+            .prop_map(|id| Principal::Authenticated(Some(Pattern::Prefix(id.into())))),
+        select(vec!["a", "b", "ns"]).prop_map(|namespace| {
+            let regex = format!(".*/ns/{namespace}/.*");
+            Principal::Authenticated(Some(Pattern::Regex(regex)))
+        }),
         router::header_match().prop_map(Principal::Header),
         select(vec!["10.0.0.0/8", "9.0.0.0/8"])
             .prop_map(|text| Principal::DirectRemoteNetwork(network(text))),
@@ -448,7 +484,7 @@ fn a_filter() -> impl Strategy<Value = RbacFilter> {
         AccessAction::Deny,
         AccessAction::Log,
     ]);
-    (action, vec(policy, 0..3)).prop_map(|(action, policies)| {
+    (action, vec(policy, 0..6)).prop_map(|(action, policies)| {
         let policies = policies.into_iter().enumerate();
         RbacFilter {
             rules: Some(AccessRules {
@@ -469,12 +505,21 @@ proptest! {
     fn agrees_with_its_reference(
         filter in a_filter(),
         request in option::weighted(0.8, router::request()),
-        peer in option::of(select(vec!["spiffe://td/ns/a/sa/x", "spiffe://td/ns/b/sa/x"])),
+        path in option::weighted(0.3, select(vec!["/a;b", "//a", "/a%2Fb", "/a/./b", "/;/a/b"])),
+        peer in option::of(select(vec![
+            "spiffe://td/ns/a/sa/x",
+            "spiffe://td/ns/b/sa/x",
+            "spiffe://td/ns/ns/a/x",
+        ])),
         from in select(vec!["10.0.0.1", "9.0.0.1"]),
         remote in option::of(select(vec!["10.0.0.1", "9.0.0.1"])),
         port in select(vec![80, 90]),
         sni in option::of(Just("a")),
     ) {
+        let request = request.map(|request| Request {
+            path: path.map_or_else(|| request.path.clone(), str::to_owned),
+            ..request
+        });
         let case = Case {
             request,
             peer: peer.map(String::from),
@@ -487,7 +532,21 @@ proptest! {
         let authorizer = Authorizer::compile(&filter).unwrap();
         case.ask(|request| {
             let want = reference(filter.rules.as_ref().unwrap(), request);
-            prop_assert_eq!(authorizer.check(request).is_allowed(), want);
+            let verdict = authorizer.check(request);
+            prop_assert_eq!(verdict.is_allowed(), want);
+            // The index finds the policy that the slow way finds first, if it is one that denies.
+            let explanation = authorizer.explain(&filter, request);
+            let mut matched = explanation.policies.iter().filter(|policy| policy.failed.is_none());
+            let first = matched.next().map(|policy| policy.name);
+            if let Verdict::Deny { policy: Some(policy), .. } = verdict {
+                prop_assert_eq!(Some(policy), first);
+            }
+            let is_allow = explanation.policies.iter().any(|policy| {
+                policy.action == AccessAction::Allow
+            });
+            if is_allow {
+                prop_assert_eq!(verdict.is_allowed(), first.is_some());
+            }
             Ok(())
         })?;
     }

@@ -12,4 +12,5 @@ mod path;
 mod request;
 mod resilience;
 mod router;
+mod spellings;
 mod token;
