@@ -6,8 +6,8 @@
 
 mod access;
 mod analysis;
-mod attachment;
 mod assumed;
+mod attachment;
 mod defaults;
 mod destination;
 mod endpoints;
@@ -39,8 +39,8 @@ pub use access::{
     AccessSource, MAX_ACCESS_RULES, Values,
 };
 pub use analysis::{analyze, analyze_files};
-pub use attachment::{Attachment, Audience, MAX_TARGETS};
 pub use assumed::{assumed_virtual_addresses, with_assumed_pods};
+pub use attachment::{Attachment, Audience, MAX_TARGETS};
 pub use defaults::MeshDefaults;
 pub use destination::{
     Balancing, CallPolicy, Certificate, ClientTls, ConnectionPool, DestinationPolicy, HashKey,

@@ -14,7 +14,7 @@ use crate::{
         HeaderEdits, Name, Redirect, Route, RouteAction, RouteMatch, RouteTable, SchemeRedirect,
         VirtualHost,
     },
-    mesh::{Client, Gateway, ServerTls, TrafficRules},
+    mesh::{Client, Gateway, GatewayName, ServerTls, TrafficRules},
     name::Host,
 };
 
@@ -90,7 +90,11 @@ pub(super) fn table(
 pub(super) fn https_name(open: Open<'_>, port: u16) -> Name {
     let reference = &open.gateway.reference;
     let port_name = &open.server.port.name;
-    let (name, namespace) = (&reference.name, &reference.namespace);
+    // Listeners of the Gateway API are Gateways of their own, and named as such.
+    let (name, namespace) = match &open.gateway.name {
+        GatewayName::Named { namespace, name } => (name, namespace),
+        GatewayName::Mesh => (&reference.name, &reference.namespace),
+    };
     format!("https.{port}.{port_name}.{name}.{namespace}").into()
 }
 

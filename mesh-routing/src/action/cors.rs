@@ -9,6 +9,10 @@ pub struct Cors {
     any_origin: bool,
     origins: Box<[TextTest]>,
     credentials: bool,
+    /// Where credentials are sent a `*` is no wildcard (Fetch, section 3.2.3): what is asked for is
+    /// said back instead.
+    echo_methods: bool,
+    echo_headers: bool,
     /// What every allowed preflight is told.
     preflight: Box<[(HeaderName, HeaderValue)]>,
     expose: Option<HeaderValue>,
@@ -50,6 +54,8 @@ impl Cors {
                 Err(_) => Err(CompileError::from(Defect::HeaderValue(text)).within(field)),
             }
         };
+        let credentials = policy.allow_credentials == Some(true);
+        let is_any = |items: &[String]| items.iter().any(|item| item == "*");
         let methods = list(
             "allow_methods",
             header::ACCESS_CONTROL_ALLOW_METHODS,
@@ -73,7 +79,9 @@ impl Cors {
             origins: compile_all("allow_origins", &policy.allow_origins, |origin| {
                 TextTest::compile(origin, false)
             })?,
-            credentials: policy.allow_credentials == Some(true),
+            credentials,
+            echo_methods: credentials && is_any(&policy.allow_methods),
+            echo_headers: credentials && is_any(&policy.allow_headers),
             preflight: methods.into_iter().chain(allowed).chain(max_age).collect(),
             expose: expose.map(|(_, value)| value),
             forward_unmatched_preflights: policy.forward_unmatched_preflights,
@@ -91,7 +99,9 @@ impl Cors {
                 .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         match (self.allows(origin), preflight) {
             (true, true) => {
-                CorsAnswer::Answer(self.headers(origin, self.preflight.iter().cloned()))
+                let said = self.preflight.iter();
+                let said = said.filter_map(|(name, value)| self.said(name, value, head));
+                CorsAnswer::Answer(self.headers(origin, said))
             }
             (true, false) => {
                 let expose = self.expose.clone();
@@ -103,6 +113,26 @@ impl Cors {
             }
             (false, _) => CorsAnswer::Pass,
         }
+    }
+
+    /// A header of an answer to a preflight.
+    fn said(
+        &self,
+        name: &HeaderName,
+        value: &HeaderValue,
+        head: &RequestHead<'_>,
+    ) -> Option<(HeaderName, HeaderValue)> {
+        let asked = match *name {
+            header::ACCESS_CONTROL_ALLOW_METHODS if self.echo_methods => {
+                header::ACCESS_CONTROL_REQUEST_METHOD
+            }
+            header::ACCESS_CONTROL_ALLOW_HEADERS if self.echo_headers => {
+                header::ACCESS_CONTROL_REQUEST_HEADERS
+            }
+            _ => return Some((name.clone(), value.clone())),
+        };
+        let asked = head.headers.get(asked)?;
+        Some((name.clone(), asked.clone()))
     }
 
     fn allows(&self, origin: &HeaderValue) -> bool {
