@@ -92,6 +92,7 @@ mod plan {
             terminal: Terminal::Tcp(TcpProxy {
                 stat_prefix: cluster.into(),
                 clusters: vec![destination],
+                tunnel: None,
                 idle_timeout: None,
                 access_log: Vec::new(),
                 origin: None,

@@ -5,7 +5,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{ClientTls, EndpointSet, Name, Origin, human};
+use super::{ClientTls, EndpointSet, Fraction, Name, Origin, human};
 use crate::name::Labels;
 
 /// A destination: how its instances are found, chosen, called and protected.
@@ -20,6 +20,10 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// How one instance is chosen.
     pub balancing: Balancing,
+    /// Places take the shares of their weights; else all instances of one priority are alike.
+    pub by_locality: bool,
+    /// Instances that have just come get little at first.
+    pub slow_start: Option<SlowStart>,
     /// The most it is given at once.
     pub limits: CircuitLimits,
     /// When an instance is left out for a while.
@@ -37,6 +41,17 @@ pub struct Cluster {
     pub idle_timeout: Option<Duration>,
     /// Close a connection after so many requests; none has no limit.
     pub max_requests_per_connection: Option<u32>,
+    /// Close a connection after so long; none has no limit.
+    #[serde(serialize_with = "human::optional_duration")]
+    pub max_connection_duration: Option<Duration>,
+    /// Requests at once on one HTTP/2 connection; none keeps what the instance allows.
+    pub max_concurrent_streams: Option<u32>,
+    /// Pings on HTTP/2 connections.
+    pub http2_keepalive: Option<Http2Keepalive>,
+    /// Probes on silent connections; none sends none.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// Instances are told who calls, before anything else.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Which service it is, for telemetry.
     pub metadata: ClusterMetadata,
 }
@@ -115,8 +130,67 @@ pub struct CircuitLimits {
     pub max_pending_requests: Option<u32>,
     /// Requests under way.
     pub max_requests: Option<u32>,
-    /// Retries under way.
+    /// Retries under way, where there is no budget.
     pub max_retries: Option<u32>,
+    /// Retries as a part of what is under way.
+    pub retry_budget: Option<RetryBudget>,
+}
+
+/// Retries as a part of the requests under way and waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RetryBudget {
+    /// The part.
+    pub share: Fraction,
+    /// So many there may always be.
+    pub min_concurrency: u32,
+}
+
+/// Instances that have just come get little at first: their weight times the larger of `start` and
+/// `(age / window) ^ (1 / aggression)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SlowStart {
+    /// How long until they get their full share.
+    #[serde(serialize_with = "human::duration")]
+    pub window: Duration,
+    /// In thousandths; a thousand grows evenly.
+    pub aggression: u32,
+    /// The least part of its weight that counts.
+    pub start: Fraction,
+}
+
+/// Pings that find out whether a connection still works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Http2Keepalive {
+    /// How often.
+    #[serde(serialize_with = "human::duration")]
+    pub interval: Duration,
+    /// How long an answer is waited for.
+    #[serde(serialize_with = "human::duration")]
+    pub timeout: Duration,
+}
+
+/// Probes that find out whether a silent connection still works. None keeps the system's. In whole
+/// seconds, as the system counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TcpKeepalive {
+    /// How many go unanswered before the connection is dead.
+    pub probes: Option<u32>,
+    /// How long it must be silent before the first.
+    #[serde(serialize_with = "human::optional_duration")]
+    pub time: Option<Duration>,
+    /// How long between two.
+    #[serde(serialize_with = "human::optional_duration")]
+    pub interval: Option<Duration>,
+}
+
+/// The form of a PROXY protocol header (HAProxy's specification).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// When an instance is left out for a while.
@@ -214,6 +288,8 @@ impl Cluster {
             discovery,
             connect_timeout: Self::CONNECT_TIMEOUT,
             balancing: Balancing::LeastRequest { choices: 2 },
+            by_locality: false,
+            slow_start: None,
             limits: CircuitLimits::default(),
             outlier: None,
             panic_threshold: 0,
@@ -222,6 +298,11 @@ impl Cluster {
             bind_source: None,
             idle_timeout: None,
             max_requests_per_connection: None,
+            max_connection_duration: None,
+            max_concurrent_streams: None,
+            http2_keepalive: None,
+            tcp_keepalive: None,
+            proxy_protocol: None,
             metadata: ClusterMetadata::default(),
         }
     }

@@ -25,10 +25,22 @@ pub struct TcpProxy {
     /// Close a connection that carried nothing for so long; none never does.
     #[serde(serialize_with = "human::optional_duration")]
     pub idle_timeout: Option<Duration>,
+    /// Ask the destination, a proxy, to connect further.
+    pub tunnel: Option<Tunnel>,
     /// One line per connection.
     pub access_log: Vec<AccessLog>,
     /// The resource that asked for this.
     pub origin: Option<Origin>,
+}
+
+/// A connection within an HTTP one to a proxy, which connects to the target (RFC 9110, section
+/// 9.3.6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tunnel {
+    /// The target, `host:port`.
+    pub target: String,
+    /// Ask with POST rather than with CONNECT.
+    pub by_post: bool,
 }
 
 /// Take requests out of a connection and route them

@@ -23,7 +23,8 @@ mod token;
 pub use access::{AccessAction, AccessPolicy, AccessRules, ClaimMatch, Permission, Principal};
 pub use cluster::{
     Balancing, CircuitLimits, Cluster, ClusterMetadata, Discovery, DnsDiscovery, HashTable,
-    OriginalDestination, OutlierDetection, ServiceRef, TlsMatch, UpstreamProtocol, UpstreamTls,
+    Http2Keepalive, OriginalDestination, OutlierDetection, ProxyProtocol, RetryBudget, ServiceRef,
+    SlowStart, TcpKeepalive, TlsMatch, UpstreamProtocol, UpstreamTls,
 };
 pub use endpoints::{
     Endpoint, EndpointAddress, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadTag,
@@ -31,7 +32,7 @@ pub use endpoints::{
 pub use feed::{ConfigFeed, Refusal, ResourceType, Update, Verdict};
 pub use filter::{
     EscapedSlashes, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpFilter, NetworkFilter,
-    RbacFilter, RouteSource, ServerHeader, TcpProxy,
+    RbacFilter, RouteSource, ServerHeader, TcpProxy, Tunnel,
 };
 pub use listener::{
     ChainMatch, Direction, FilterChain, Listener, ListenerFilters, SourceType, Terminal,

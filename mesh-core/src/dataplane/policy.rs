@@ -192,6 +192,8 @@ pub enum HashPolicy {
         /// Its lifetime; zero lasts as long as the browser.
         #[serde(serialize_with = "human::optional_duration")]
         ttl: Option<Duration>,
+        /// Further words about one that is made, by name and value; a value may be empty.
+        attributes: Vec<(String, String)>,
     },
     /// The caller's address.
     SourceIp,

@@ -1,12 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    OutboundMode, ProxySettings, RetryPolicy, TelemetryDefaults, findings::Findings,
-    proxy_settings, scope, traffic,
+    ConnectionPool, LocalityPolicy, OutboundMode, OutlierDetection, ProxySettings, RetryPolicy,
+    TcpKeepalive, TelemetryDefaults, destination, findings::Findings, proxy_settings, scope,
+    traffic,
 };
 use crate::{
     config::{
-        ConfigSet, Problem, Severity, Source, Spec, TextError, decode_text, istio::MeshConfig,
+        ConfigSet, Problem, Severity, Source, Spec, TextError, decode_text,
+        istio::{MeshConfig, MeshH2Upgrade},
     },
     identity::{SpiffeId, TrustDomain},
     name::{Host, IpNetwork, ResourceRef},
@@ -33,6 +35,16 @@ pub struct MeshDefaults {
     pub protocol_detection_timeout: Duration,
     /// Clients choose mutual TLS by instance.
     pub auto_mtls: bool,
+    /// How places count for destinations that do not say.
+    pub locality: LocalityPolicy,
+    /// The most a destination is given that does not say.
+    pub pool: Option<ConnectionPool>,
+    /// When instances are left out of a destination that does not say.
+    pub outlier: Option<OutlierDetection>,
+    /// Probes on silent connections.
+    pub keepalive: Option<TcpKeepalive>,
+    /// Whether HTTP/1.1 is carried over HTTP/2.
+    pub upgrade_to_http2: bool,
     /// Where services that are given no address get one; none leaves them without.
     pub virtual_addresses: Option<IpNetwork>,
     /// Who takes telemetry unless a resource says otherwise.
@@ -54,6 +66,14 @@ impl Default for MeshDefaults {
             connect_timeout: Duration::from_secs(10),
             protocol_detection_timeout: Duration::ZERO,
             auto_mtls: true,
+            locality: LocalityPolicy::Failover {
+                labels: Vec::new(),
+                regions: Vec::new(),
+            },
+            pool: None,
+            outlier: None,
+            keepalive: None,
+            upgrade_to_http2: false,
             virtual_addresses: None,
             telemetry: TelemetryDefaults::default(),
             proxies: ProxySettings::default(),
@@ -139,6 +159,11 @@ impl MeshDefaults {
             scope::outbound_mode("data.mesh", policy.mode, findings)
         });
         let retries = written.default_http_retry_policy.as_ref();
+        let (traffic, at) = (
+            &written.default_traffic_policy,
+            "data.mesh.defaultTrafficPolicy",
+        );
+        let pool_at = format!("{at}.connectionPool");
         Self {
             trust_domain: domain.unwrap_or_else(|| self.trust_domain.clone()),
             trust_domain_aliases: aliases,
@@ -158,7 +183,37 @@ impl MeshDefaults {
             virtual_addresses: self.virtual_addresses,
             telemetry: TelemetryDefaults::of(written, findings),
             proxies: ProxySettings::of(written.default_config.as_ref(), findings),
+            locality: self.locality_of(written, findings),
+            pool: match &traffic.connection_pool {
+                Some(_) => destination::pool(&pool_at, traffic.connection_pool.as_ref(), findings),
+                None => self.pool.clone(),
+            },
+            outlier: match &traffic.outlier_detection {
+                Some(_) => destination::outlier(at, traffic.outlier_detection.as_ref(), findings),
+                None => self.outlier.clone(),
+            },
+            keepalive: written
+                .tcp_keepalive
+                .as_ref()
+                .map(destination::keepalive)
+                .or(self.keepalive),
+            upgrade_to_http2: match written.h2_upgrade_policy {
+                Some(MeshH2Upgrade::Upgrade) => true,
+                Some(MeshH2Upgrade::DoNotUpgrade) => false,
+                None => self.upgrade_to_http2,
+            },
         }
+    }
+
+    /// Zones count before places.
+    fn locality_of(&self, written: &MeshConfig, findings: &mut Findings<'_>) -> LocalityPolicy {
+        let zones = written.zone_aware_lb_setting.as_ref();
+        let at = "data.mesh.zoneAwareLbSetting";
+        let zones = zones.and_then(|zones| destination::zone_aware_policy(at, zones, findings));
+        let places = written.locality_lb_setting.as_ref();
+        let at = "data.mesh.localityLbSetting";
+        let places = places.map(|places| destination::locality_policy(at, places, findings));
+        zones.or(places).unwrap_or_else(|| self.locality.clone())
     }
 }
 

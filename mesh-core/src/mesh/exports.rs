@@ -26,6 +26,14 @@ impl Exports {
         Self::To(namespaces.collect())
     }
 
+    /// Whether this namespace sees it, and no other.
+    pub(super) fn is_only(&self, namespace: &str) -> bool {
+        match self {
+            Self::Everywhere => false,
+            Self::To(namespaces) => namespaces.len() == 1 && namespaces.contains(namespace),
+        }
+    }
+
     /// Whether this namespace sees it.
     pub fn reach(&self, namespace: &str) -> bool {
         match self {

@@ -43,8 +43,10 @@ pub use assumed::{assumed_virtual_addresses, with_assumed_pods};
 pub use attachment::{Attachment, Audience, MAX_TARGETS};
 pub use defaults::MeshDefaults;
 pub use destination::{
-    Balancing, CallPolicy, Certificate, ClientTls, ConnectionPool, DestinationPolicy, HashKey,
-    HashTable, OutlierDetection, Roots, Subset, TlsNames,
+    Balancing, CallPolicy, Certificate, ClientTls, ConnectionPool, DestinationPolicy, Distribution,
+    HashKey, HashTable, Http2Keepalive, LoadPolicy, LocalityLabel, LocalityPolicy,
+    OutlierDetection, Place, ProxyProtocol, RegionFailover, RetryBudget, Roots, Subset,
+    TcpKeepalive, TlsNames, Tunnel, Warmup,
 };
 pub use endpoints::{Endpoint, EndpointIndex, ServiceEndpoints};
 pub use exports::Exports;
@@ -64,7 +66,7 @@ pub use scope::{
     EgressHost, EgressListener, EgressNamespace, IngressEndpoint, IngressListener, OutboundMode,
     Scope,
 };
-pub use service::{Resolution, Service, ServicePort};
+pub use service::{Resolution, Service, ServicePort, TrafficDistribution};
 pub use share::PerMillion;
 pub use telemetry::{
     CallSide, LogFormat, LogRule, LogUse, MetricNames, MetricsChange, MetricsRule, MetricsUse,
@@ -129,6 +131,8 @@ struct Rules {
     secrets: BTreeMap<(Arc<str>, Arc<str>), Arc<Resource>>,
     /// Labels that some rule asks of callers.
     asked_of_callers: BTreeSet<(String, String)>,
+    /// Labels of callers by which instances are near.
+    places_of_callers: BTreeSet<Arc<str>>,
     written: Vec<Arc<Resource>>,
     meanings: Meanings,
 }
@@ -416,9 +420,12 @@ impl Rules {
             policies
                 .iter()
                 .filter(|policy| policy.host.covers(host))
-                .filter(|policy| own || policy.exports.reach(namespace))
+                .filter(|policy| policy.exports.reach(namespace))
+                // Rules of the root namespace are for everybody's sake: they come last also for
+                // callers that live there, unless they are for these alone.
+                .filter(|policy| !own || of != root || policy.exports.is_only(root))
                 .filter(|policy| match &policy.clients {
-                    Some(clients) => own && clients.matches(labels),
+                    Some(clients) => of == namespace && clients.matches(labels),
                     None => true,
                 })
                 .min_by_key(|policy| (&policy.host, policy.clients.is_none()))

@@ -185,13 +185,29 @@ impl Mesh {
     pub(crate) fn telling(&self, labels: &Labels) -> Labels {
         let known = labels.iter().filter(|(key, value)| {
             let label = (String::from(*key), String::from(*value));
-            self.rules.asked_of_callers.contains(&label)
+            self.rules.asked_of_callers.contains(&label) || self.places_by(key)
         });
         known.collect()
+    }
+
+    /// Whether instances of some destination are near by this label.
+    pub(crate) fn places_by(&self, key: &str) -> bool {
+        self.rules.places_of_callers.contains(key)
     }
 }
 
 impl Rules {
+    /// Labels of callers by which instances are near.
+    pub(super) fn labels_of_places(&self) -> BTreeSet<Arc<str>> {
+        let services = self.services.iter();
+        let services = services.flat_map(|service| service.distribution.labels());
+        let rules = self.destinations.iter();
+        let rules = rules.flat_map(|rule| rule.labels_of_callers());
+        let defaults = self.defaults.locality.labels_of_callers();
+        let all = services.copied().chain(rules).chain(defaults);
+        all.map(Arc::from).collect()
+    }
+
     /// Labels that some rule asks of callers.
     pub(super) fn labels_of_callers(&self) -> BTreeSet<(String, String)> {
         let http = self.traffic.iter().flat_map(|rules| &rules.http);
@@ -256,6 +272,7 @@ impl Rules {
             traffic_by_wildcard: BTreeMap::new(),
             destinations_by_namespace: BTreeMap::new(),
             asked_of_callers: BTreeSet::new(),
+            places_of_callers: BTreeSet::new(),
         }
     }
 
@@ -280,6 +297,7 @@ impl Rules {
             scopes,
             secrets,
             asked_of_callers: _,
+            places_of_callers: _,
             // Nothing is planned from these.
             delegates: _,
             statuses: _,

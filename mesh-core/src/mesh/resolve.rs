@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    EndpointIndex, GatewayName, Mesh, MeshDefaults, Rules, Service, TrafficRules,
+    DestinationPolicy, EndpointIndex, GatewayName, Mesh, MeshDefaults, Rules, Service,
+    TrafficRules,
     analysis::check,
     gateway_api::{self, Piece, World},
     meaning::{Meaning, Meanings},
@@ -207,6 +208,7 @@ impl Rules {
 
     pub(super) fn index(&mut self) {
         self.asked_of_callers = self.labels_of_callers();
+        self.places_of_callers = self.labels_of_places();
         for service in &self.services {
             let same = self
                 .services_by_host
@@ -225,13 +227,22 @@ impl Rules {
                 }
             }
         }
+        self.destinations_by_namespace = self.merged_destinations();
+    }
+
+    /// Rules on how services are called, by namespace. Those of one namespace for the same host,
+    /// callers and readers are one, the oldest giving its name.
+    fn merged_destinations(&self) -> Grouped<Arc<str>, DestinationPolicy> {
+        let mut merged: Grouped<Arc<str>, DestinationPolicy> = BTreeMap::new();
         for policy in &self.destinations {
-            let of_namespace = self
-                .destinations_by_namespace
-                .entry(policy.reference.namespace.clone())
-                .or_default();
-            of_namespace.push(policy.clone());
+            let namespace = policy.reference.namespace.clone();
+            let rules = merged.entry(namespace).or_default();
+            match rules.iter_mut().find(|older| older.joins(policy)) {
+                Some(older) => Arc::make_mut(older).merge(policy),
+                None => rules.push(policy.clone()),
+            }
         }
+        merged
     }
 }
 

@@ -7,7 +7,10 @@ use crate::{
         istio::{Location, Resolution as WrittenResolution, ServiceEntry},
         kubernetes::{self, ServiceType},
     },
-    name::{AppProtocol, Host, IpNetwork, Labels, NamedPort, ResourceRef, Selector},
+    name::{
+        AppProtocol, Host, IpNetwork, Labels, NamedPort, ResourceRef, Selector,
+        topology::{HOSTNAME, NETWORK, REGION, SUB_ZONE, ZONE},
+    },
 };
 
 /// A name that can be called: a Kubernetes Service, or one host of a ServiceEntry.
@@ -43,6 +46,46 @@ pub struct Service {
     pub subject_alt_names: Vec<String>,
     /// Instances that are not ready are called too.
     pub publish_not_ready: bool,
+    /// Whether near instances are preferred, though none has failed.
+    pub distribution: TrafficDistribution,
+}
+
+/// Whether near instances are preferred (`trafficDistribution`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum TrafficDistribution {
+    /// All are alike.
+    #[default]
+    Any,
+    /// Those of the caller's zone, then of its region.
+    SameZone,
+    /// Those of the caller's node, then of its sub-zone, zone and region.
+    SameNode,
+}
+
+impl TrafficDistribution {
+    /// Istio's annotation, older than the field: there, case does not matter.
+    const ANNOTATION: &'static str = "networking.istio.io/traffic-distribution";
+
+    /// The labels by which instances are near, the most important first.
+    pub fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Any => &[],
+            Self::SameZone => &[NETWORK, REGION, ZONE],
+            Self::SameNode => &[NETWORK, REGION, ZONE, SUB_ZONE, HOSTNAME],
+        }
+    }
+
+    /// Reads the field, else the annotation. None for a word that means nothing.
+    fn read(field: &str, annotation: &str) -> Option<Self> {
+        Some(match (field, &*annotation.to_ascii_lowercase()) {
+            ("PreferClose" | "PreferSameZone", _) => Self::SameZone,
+            ("PreferSameNode", _) => Self::SameNode,
+            ("", "preferclose" | "prefersamezone") => Self::SameZone,
+            ("", "prefersamenode") => Self::SameNode,
+            ("", "" | "any") => Self::Any,
+            _ => return None,
+        })
+    }
 }
 
 /// A port of a service.
@@ -155,6 +198,17 @@ pub(super) fn of_kubernetes(
         .get("networking.istio.io/exportTo")
         .map(|to| to.split(',').map(|to| to.trim().to_owned()).collect())
         .unwrap_or_default();
+    let annotations = &resource.metadata.annotations;
+    let annotation = annotations.get(TrafficDistribution::ANNOTATION);
+    let annotation = annotation.map_or("", String::as_str);
+    let distribution = TrafficDistribution::read(&spec.traffic_distribution, annotation);
+    if distribution.is_none() {
+        findings.warn(
+            "spec.trafficDistribution",
+            "is none of PreferSameZone, PreferClose, PreferSameNode",
+        );
+        findings.advise("all instances are taken for alike");
+    }
     let Some(host) = host else {
         return (None, findings.conclude(()).1);
     };
@@ -174,6 +228,7 @@ pub(super) fn of_kubernetes(
         is_external: false,
         subject_alt_names: Vec::new(),
         publish_not_ready: spec.publish_not_ready_addresses,
+        distribution: distribution.unwrap_or_default(),
     })
 }
 
@@ -183,6 +238,9 @@ pub(super) fn of_entry(
     written: &ServiceEntry,
 ) -> (Option<Vec<Service>>, Vec<Problem>) {
     let mut findings = Findings::new(resource);
+    let annotations = &resource.metadata.annotations;
+    let annotation = annotations.get(TrafficDistribution::ANNOTATION);
+    let annotation = annotation.map_or("", String::as_str);
     if written.hosts.is_empty() {
         findings.error("spec.hosts", "at least one host is needed");
     }
@@ -239,6 +297,7 @@ pub(super) fn of_entry(
             is_external: written.location == Location::MeshExternal,
             subject_alt_names: written.subject_alt_names.clone(),
             publish_not_ready: false,
+            distribution: TrafficDistribution::read("", annotation).unwrap_or_default(),
         });
     }
     findings.conclude(services)

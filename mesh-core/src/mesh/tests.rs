@@ -701,15 +701,18 @@ spec:
     let mesh_tls = Some(ClientTls::Mesh(TlsNames::default()));
     let every = policy.policy(9080, None);
     assert_eq!(
-        (every.balancing, every.tls),
+        (every.balancing().cloned(), every.tls),
         (Some(Balancing::RoundRobin), mesh_tls.clone())
     );
     let port = policy.policy(80, None);
-    assert_eq!((port.balancing, port.tls), (Some(Balancing::Random), None));
-    let subset = policy.policy(9080, Some("v1"));
-    let pool = subset.pool.unwrap();
     assert_eq!(
-        (subset.balancing, subset.tls),
+        (port.balancing().cloned(), port.tls),
+        (Some(Balancing::Random), None)
+    );
+    let subset = policy.policy(9080, Some("v1"));
+    let pool = subset.pool.clone().unwrap();
+    assert_eq!(
+        (subset.balancing().cloned(), subset.tls),
         (Some(Balancing::RoundRobin), mesh_tls)
     );
     assert_eq!(
@@ -719,7 +722,7 @@ spec:
     assert_eq!(pool.http_idle_timeout.unwrap().as_secs(), 3);
     let subset_port = policy.policy(81, Some("v1"));
     assert_eq!(
-        (subset_port.balancing, subset_port.tls),
+        (subset_port.balancing().cloned(), subset_port.tls),
         (None, Some(ClientTls::Off))
     );
 }

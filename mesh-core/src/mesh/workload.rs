@@ -28,6 +28,8 @@ pub struct Workload {
     pub locality: Locality,
     /// The network it is reached in.
     pub network: Arc<str>,
+    /// The machine it runs on, perhaps empty.
+    pub node_name: Arc<str>,
     /// Ports by name.
     pub ports: BTreeMap<String, u16>,
     /// Its share among its neighbours.
@@ -97,6 +99,7 @@ impl Workload {
             is_ready: pod.status.is_ready(),
             workload_name: owner(resource),
             locality: locality(&resource.metadata.labels, ""),
+            node_name: (&*pod.spec.node_name).into(),
             ..Self::base(
                 resource,
                 &resource.metadata.labels,
@@ -161,6 +164,7 @@ impl Workload {
             identity: defaults.identity(namespace, service_account),
             locality: Locality::default(),
             network: "".into(),
+            node_name: "".into(),
             ports: BTreeMap::new(),
             weight: 1,
             is_ready: true,

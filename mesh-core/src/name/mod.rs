@@ -8,6 +8,7 @@ mod locality;
 mod pattern;
 mod port;
 mod resource;
+pub mod topology;
 
 pub use header::{HEADER_OPERATORS, is_header_name};
 pub use host::{Host, HostError};

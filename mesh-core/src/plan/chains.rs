@@ -6,9 +6,9 @@ use super::{names, telemetry, view::View};
 use crate::{
     dataplane::{
         ChainMatch, FilterChain, HeaderEdits, HttpConnectionManager, Name, NetworkFilter, Origin,
-        ServerTls, TcpProxy, Terminal, TransportProtocol, WeightedCluster,
+        ServerTls, TcpProxy, Terminal, TransportProtocol, Tunnel, WeightedCluster,
     },
-    mesh::{OutboundMode, WeightedDestination},
+    mesh::{self, OutboundMode, WeightedDestination},
 };
 
 /// What an inspector calls requests in clear text.
@@ -94,8 +94,17 @@ pub(super) fn proxy_to(view: &View<'_>, cluster: impl Into<Name>) -> TcpProxy {
         stat_prefix: name,
         clusters: vec![whole],
         idle_timeout: None,
+        tunnel: None,
         access_log: telemetry::access_log(view.options),
         origin: None,
+    }
+}
+
+/// What the destination is asked to connect to.
+pub(super) fn tunnel(written: &mesh::Tunnel) -> Tunnel {
+    Tunnel {
+        target: format!("{}:{}", written.host, written.port),
+        by_post: written.by_post,
     }
 }
 
@@ -125,9 +134,18 @@ pub(super) fn proxy_by(
         [only] => only.name.clone(),
         _ => format!("{}.{}", origin.resource.name, origin.resource.namespace).into(),
     };
+    let lone = match destinations {
+        [lone] => view.policy_of(&lone.destination, port),
+        _ => None,
+    };
+    let tunneled = lone.as_ref().and_then(|policy| policy.tunnel.as_ref());
     TcpProxy {
         clusters,
         stat_prefix,
+        tunnel: tunneled.map(tunnel),
+        idle_timeout: lone
+            .as_ref()
+            .and_then(|policy| policy.pool.as_ref()?.tcp_idle_timeout),
         origin: Some(origin),
         ..proxy_to(view, "")
     }

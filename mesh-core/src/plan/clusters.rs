@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{endpoints, endpoints::Wanted, names, policy, secrets, security, view::View};
+use super::{endpoints, endpoints::Wanted, names, places, policy, secrets, security, view::View};
 use crate::{
     config::{Problem, Severity},
     dataplane::{
@@ -43,8 +43,8 @@ pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<
 }
 
 /// Plans where calls to addresses nobody declared go.
-pub(super) fn put_undeclared(snapshot: &mut Snapshot) {
-    put(snapshot, passthrough(names::PASSTHROUGH));
+pub(super) fn put_undeclared(view: &View<'_>, snapshot: &mut Snapshot) {
+    put(snapshot, passthrough(view, names::PASSTHROUGH));
     put(snapshot, black_hole());
 }
 
@@ -95,16 +95,20 @@ pub(super) fn knows_instances(view: &View<'_>, service: &Service) -> bool {
     }
 }
 
-fn passthrough(name: &str) -> Cluster {
-    Cluster {
+fn passthrough(view: &View<'_>, name: &str) -> Cluster {
+    let defaults = view.mesh.defaults();
+    let mut cluster = Cluster {
         balancing: Balancing::Provided,
         protocol: UpstreamProtocol::UseDownstream,
-        idle_timeout: Some(PASSTHROUGH_IDLE),
+        connect_timeout: defaults.connect_timeout,
         ..Cluster::new(
             name,
             Discovery::OriginalDestination(OriginalDestination::default()),
         )
-    }
+    };
+    policy::apply_pool(&mut cluster, defaults.pool.as_ref(), defaults);
+    cluster.idle_timeout = cluster.idle_timeout.or(Some(PASSTHROUGH_IDLE));
+    cluster
 }
 
 fn black_hole() -> Cluster {
@@ -129,19 +133,19 @@ impl Destination<'_> {
         let port = &self.port.port;
         let name = names::outbound(port.number, self.subset, &self.service.host);
         let subset = Some(self.subset).filter(|subset| !subset.is_empty());
-        let rule = self.rule.map(|rule| rule.policy(port.number, subset));
-        let mut policy = rule.unwrap_or_default();
+        let mut policy = view.call_policy(self.service, port.number, subset);
         // What a DestinationRule says about TLS comes before a BackendTLSPolicy.
         if policy.tls.is_none() {
             let own = view.mesh.backend_tls(self.service, port.number);
             policy.tls = own.map(|own| own.tls.clone());
         }
+        let places = places::in_effect(view, self.service, &policy);
         let instances = || {
             let wanted = Wanted {
                 service: self.service,
                 port: port.number,
                 subset: self.labels,
-                by_distance: policy.outlier.is_some(),
+                places: &places,
             };
             endpoints::set(view, &name, &wanted)
         };
@@ -153,7 +157,8 @@ impl Destination<'_> {
         }
         let mut cluster = Cluster::new(name, discovery);
         cluster.connect_timeout = view.mesh.defaults().connect_timeout;
-        policy::apply(&mut cluster, &policy, port.protocol);
+        policy::apply(&mut cluster, &policy, port.protocol, view.mesh.defaults());
+        cluster.by_locality = places::take_shares(&places);
         if let Discovery::OriginalDestination(_) = cluster.discovery {
             cluster.balancing = Balancing::Provided;
         }
@@ -184,7 +189,7 @@ impl Destination<'_> {
         instances: &dyn Fn() -> EndpointSet,
     ) -> Discovery {
         let caller_tells =
-            matches!(policy.balancing, Some(mesh::Balancing::Passthrough)) || !(self.known(view));
+            matches!(policy.balancing(), Some(mesh::Balancing::Passthrough)) || !(self.known(view));
         if caller_tells {
             return Discovery::OriginalDestination(OriginalDestination::default());
         }

@@ -54,9 +54,10 @@ pub(super) fn connections(
     let named = !found.is_empty() && port.port.protocol == AppProtocol::Tls;
     if !handled && !named {
         let cluster = names::outbound(number, "", &service.host);
-        let pool = view.call_policy(service, number, None).pool;
+        let policy = view.call_policy(service, number, None);
         let proxy = TcpProxy {
-            idle_timeout: pool.and_then(|pool| pool.tcp_idle_timeout),
+            idle_timeout: policy.pool.and_then(|pool| pool.tcp_idle_timeout),
+            tunnel: policy.tunnel.as_ref().map(chains::tunnel),
             ..chains::proxy_to(view, cluster)
         };
         found.push(chains::tcp("", own_match(service, port, address), proxy));

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use super::{security, view::View};
+use super::{places, security, view::View};
 use crate::{
     dataplane::{
         Endpoint, EndpointAddress, EndpointHealth, EndpointSet, LocalityEndpoints, Name,
         WorkloadTag,
     },
-    mesh::{self, MtlsMode, Service, TlsMode, Workload, WorkloadAddress},
+    mesh::{self, LocalityPolicy, MtlsMode, Service, TlsMode, Workload, WorkloadAddress},
     name::{Labels, Locality, Selector},
 };
 
@@ -20,39 +20,39 @@ pub(super) struct Wanted<'a> {
     pub(super) port: u16,
     /// Carrying which labels; none for all.
     pub(super) subset: Option<&'a Selector>,
-    /// Near ones come first: only where failing ones are found out.
-    pub(super) by_distance: bool,
+    /// How their places count.
+    pub(super) places: &'a LocalityPolicy,
 }
 
 /// The instances, under the name a cluster asks for them by.
 pub(super) fn set(view: &View<'_>, name: &Name, wanted: &Wanted<'_>) -> EndpointSet {
-    let mut places: BTreeMap<&Locality, Vec<Endpoint>> = BTreeMap::new();
+    let mut groups: BTreeMap<&Locality, Vec<&mesh::Endpoint>> = BTreeMap::new();
     for instance in view.mesh.endpoints().of(wanted.service, wanted.port) {
         let labels = &instance.workload.labels;
         if wanted.subset.is_none_or(|subset| subset.matches(labels)) {
-            let here = places.entry(&instance.workload.locality).or_default();
-            here.push(endpoint(view, instance));
+            let here = groups.entry(&instance.workload.locality).or_default();
+            here.push(instance);
         }
     }
-    let mut localities: Vec<_> = places
-        .into_iter()
-        .map(|(locality, mut endpoints)| {
-            endpoints.sort_by(|a, b| a.address.cmp(&b.address));
-            LocalityEndpoints {
-                locality: locality.clone(),
-                weight: endpoints.iter().map(|endpoint| endpoint.weight).sum(),
-                priority: match wanted.by_distance {
-                    true => distance(&view.node.locality, locality),
-                    false => 0,
-                },
-                endpoints,
-            }
-        })
-        .collect();
-    without_gaps(&mut localities);
+    for group in groups.values_mut() {
+        group.sort_by(|a, b| (&a.address, a.port).cmp(&(&b.address, b.port)));
+    }
+    let planned = places::arrange(view, wanted.places, groups);
     EndpointSet {
         name: name.clone(),
-        localities,
+        localities: planned
+            .into_iter()
+            .map(|group| LocalityEndpoints {
+                locality: group.locality.clone(),
+                weight: group.weight,
+                priority: group.priority,
+                endpoints: group
+                    .members
+                    .iter()
+                    .map(|one| endpoint(view, one))
+                    .collect(),
+            })
+            .collect(),
     }
 }
 
@@ -99,23 +99,4 @@ fn tag(view: &View<'_>, workload: &Workload) -> Option<WorkloadTag> {
         canonical_revision: workload.labels.canonical_revision().into(),
         cluster: view.node.cluster_id.as_str().into(),
     })
-}
-
-/// 0 in the same sub-zone, 1 in the same zone, 2 in the same region, 3 elsewhere.
-fn distance(own: &Locality, other: &Locality) -> u32 {
-    let region = own.region == other.region;
-    let zone = region && own.zone == other.zone;
-    let sub_zone = zone && own.sub_zone == other.sub_zone;
-    3 - u32::from(region) - u32::from(zone) - u32::from(sub_zone)
-}
-
-/// Priorities start at 0 and leave none out: whoever balances counts on that.
-fn without_gaps(localities: &mut [LocalityEndpoints]) {
-    let mut used: Vec<u32> = localities.iter().map(|place| place.priority).collect();
-    used.sort_unstable();
-    used.dedup();
-    for place in localities {
-        let rank = used.binary_search(&place.priority).unwrap_or_default();
-        place.priority = u32::try_from(rank).unwrap_or(u32::MAX);
-    }
 }

@@ -181,22 +181,26 @@ impl Port<'_> {
             cluster.balancing = Balancing::LeastRequest { choices: 2 };
         }
         cluster.protocol = policy::upstream_protocol(self.port.protocol);
-        if let Some(pool) = self.pool(view) {
-            policy::apply_inbound_pool(&mut cluster, &pool);
-        }
+        let pool = self.pool(view);
+        policy::apply_inbound_pool(&mut cluster, pool.as_ref(), view.mesh.defaults());
         cluster
     }
 
     /// The first that is said, whole: of the Sidecar's port, of the Sidecar, of the rule on how the
-    /// service is called.
+    /// service is called, of the mesh.
     fn pool(&self, view: &View<'_>) -> Option<ConnectionPool> {
         let of_port = self.ingress.and_then(|ingress| ingress.pool.clone());
-        of_port.or_else(|| view.inbound_pool.clone()).or_else(|| {
+        let of_rule = || {
             let (service, namespace) = (self.service?, &view.node.namespace);
+            // Rules that select their callers are not about the application.
             let nobody = Labels::default();
             let rule = view.mesh.destination_policy(service, namespace, &nobody)?;
             rule.policy(self.port.number, None).pool
-        })
+        };
+        of_port
+            .or_else(|| view.inbound_pool.clone())
+            .or_else(of_rule)
+            .or_else(|| view.mesh.defaults().pool.clone())
     }
 }
 

@@ -26,6 +26,7 @@ mod matches;
 mod memo;
 mod names;
 mod outbound;
+mod places;
 mod policy;
 mod retries;
 mod rules;

@@ -230,9 +230,15 @@ impl<'a> View<'a> {
         port: u16,
         subset: Option<&str>,
     ) -> CallPolicy {
-        self.destination_policy(service)
-            .map(|policy| policy.policy(port, subset))
-            .unwrap_or_default()
+        let rule = self.destination_policy(service);
+        let policy = rule.map(|rule| rule.policy(port, subset));
+        let policy = policy.unwrap_or_default();
+        let defaults = self.mesh.defaults();
+        CallPolicy {
+            pool: policy.pool.or_else(|| defaults.pool.clone()),
+            outlier: policy.outlier.or_else(|| defaults.outlier.clone()),
+            ..policy
+        }
     }
 
     /// The cluster of a destination, for requests that came to `listener_port`. It may not exist:
@@ -249,10 +255,19 @@ impl<'a> View<'a> {
         destination: &Destination,
         listener_port: u16,
     ) -> Option<HashPolicy> {
+        let policy = self.policy_of(destination, listener_port)?;
+        policy::hash_policy(policy.balancing()?)
+    }
+
+    /// How a destination is called; none if there is no such service.
+    pub(super) fn policy_of(
+        &self,
+        destination: &Destination,
+        listener_port: u16,
+    ) -> Option<CallPolicy> {
         let service = self.service(&destination.host)?;
         let port = self.port_of(destination, listener_port);
-        let policy = self.call_policy(service, port, destination.subset.as_deref());
-        policy::hash_policy(policy.balancing.as_ref()?)
+        Some(self.call_policy(service, port, destination.subset.as_deref()))
     }
 
     /// The port said, else the only one there is, else the one the request came to.

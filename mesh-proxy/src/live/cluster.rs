@@ -126,8 +126,7 @@ impl Instances {
         {
             return Ok(Self::Listed(Arc::clone(listed)));
         }
-        let balancer = Balancer::compile(set, &planned.balancing, planned.panic_threshold)
-            .map_err(|error| error.to_string())?;
+        let balancer = Balancer::of_cluster(set, planned).map_err(|error| error.to_string())?;
         Ok(Self::Listed(Arc::new(Listed { balancer })))
     }
 

@@ -165,6 +165,7 @@ pub(crate) fn tcp_to(cluster: &str) -> Terminal {
     Terminal::Tcp(TcpProxy {
         stat_prefix: "tcp".into(),
         clusters: vec![weighted(cluster, 1)],
+        tunnel: None,
         idle_timeout: None,
         access_log: vec![istio_log()],
         origin: None,

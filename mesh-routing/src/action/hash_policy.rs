@@ -80,7 +80,12 @@ impl Key {
                 HeaderName::from_bytes(name.as_bytes())
                     .map_err(|_| Defect::HeaderName(name.clone()))?,
             ),
-            HashPolicy::Cookie { name, path, ttl } => {
+            HashPolicy::Cookie {
+                name,
+                path,
+                ttl,
+                attributes: more,
+            } => {
                 let attributes = ttl.map(|ttl| {
                     let age = match ttl.as_secs() {
                         0 => String::new(),
@@ -90,7 +95,14 @@ impl Key {
                         "" => String::new(),
                         path => format!("; Path={path}"),
                     };
-                    format!("{age}{path}; HttpOnly").into_boxed_str()
+                    let more: String = more
+                        .iter()
+                        .map(|(name, value)| match value.as_str() {
+                            "" => format!("; {name}"),
+                            value => format!("; {name}={value}"),
+                        })
+                        .collect();
+                    format!("{age}{path}{more}; HttpOnly").into_boxed_str()
                 });
                 let sample = format!("{name}{}", attributes.as_deref().unwrap_or_default());
                 if name.is_empty() || HeaderValue::from_str(&sample).is_err() {

@@ -12,7 +12,9 @@ mod weights;
 
 use std::{collections::HashMap, sync::Arc};
 
-use mesh_core::dataplane::{Balancing, Endpoint, EndpointAddress, EndpointHealth, EndpointSet};
+use mesh_core::dataplane::{
+    Balancing, Cluster, Endpoint, EndpointAddress, EndpointHealth, EndpointSet,
+};
 
 use crate::{CompileError, Defect, Dice};
 pub use load::{EndpointLoad, Loads};
@@ -61,12 +63,31 @@ impl Balancer {
     /// The most instances that are drawn to find the least busy: more would not find a better one.
     pub const MAX_CHOICES: u32 = 32;
 
-    /// Prepares the choice. `panic_threshold` is the percentage of healthy instances below which
+    /// Prepares the choice among a cluster's instances. Refuses table sizes out of bounds.
+    pub fn of_cluster(set: Arc<EndpointSet>, cluster: &Cluster) -> Result<Self, CompileError> {
+        Self::build(
+            set,
+            &cluster.balancing,
+            cluster.panic_threshold,
+            cluster.by_locality,
+        )
+    }
+
+    /// Prepares the choice, places taking their shares. `panic_threshold` is the percentage of healthy instances below which
     /// all of a priority are used; zero never does. Refuses table sizes out of bounds.
     pub fn compile(
         set: Arc<EndpointSet>,
         balancing: &Balancing,
         panic_threshold: u8,
+    ) -> Result<Self, CompileError> {
+        Self::build(set, balancing, panic_threshold, true)
+    }
+
+    fn build(
+        set: Arc<EndpointSet>,
+        balancing: &Balancing,
+        panic_threshold: u8,
+        by_locality: bool,
     ) -> Result<Self, CompileError> {
         let policy = Policy::compile(balancing).map_err(|error| error.within("balancing"))?;
         let places: Box<[Place]> = (0..)
@@ -76,7 +97,7 @@ impl Balancer {
             })
             .collect();
         Ok(Self {
-            priorities: Priority::compile(&set, policy),
+            priorities: Priority::compile(&set, policy, by_locality),
             set,
             places,
             policy,

@@ -50,15 +50,21 @@ pub(super) enum Table {
 type Group<'a> = (usize, u64, Vec<(EndpointIndex, &'a Endpoint)>);
 
 impl Priority {
-    /// All priorities, the first used first.
-    pub(super) fn compile(set: &EndpointSet, policy: Policy) -> Box<[Self]> {
+    /// All priorities, the first used first. Where places do not count, all instances of a priority
+    /// stand in one.
+    pub(super) fn compile(set: &EndpointSet, policy: Policy, by_locality: bool) -> Box<[Self]> {
         let mut levels: BTreeMap<u32, Vec<Group<'_>>> = BTreeMap::new();
         let mut next = 0;
         for (position, group) in set.localities.iter().enumerate() {
             let members = (next..).map(EndpointIndex).zip(&group.endpoints).collect();
             next += group.endpoints.len() as u32;
+            let members: Vec<_> = members;
             let level = levels.entry(group.priority).or_default();
-            level.push((position, group.weight.into(), members));
+            match level.first_mut() {
+                Some((_, _, together)) if !by_locality => together.extend(members),
+                _ if by_locality => level.push((position, group.weight.into(), members)),
+                _ => level.push((position, 1, members)),
+            }
         }
         levels
             .into_values()

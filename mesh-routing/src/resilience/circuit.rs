@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use mesh_core::dataplane::CircuitLimits;
+use mesh_core::dataplane::{CircuitLimits, RetryBudget};
 
 /// Counts what a cluster is given, and says when it is enough. One per worker and cluster: limits
 /// hold for each worker, and counters are never contended.
@@ -58,9 +58,22 @@ impl CircuitBreaker {
         self.requests.admit(limits.max_requests, Overflow::Requests)
     }
 
-    /// Asks for leave to try again.
+    /// Asks for leave to try again. A budget takes the place of a fixed number: so many retries as
+    /// are its share of the requests under way and waiting, rounded down, or its least number.
     pub fn retry(&self, limits: &CircuitLimits) -> Result<Admission, Overflow> {
-        self.retries.admit(limits.max_retries, Overflow::Retries)
+        let limit = match limits.retry_budget {
+            Some(budget) => Some(self.budgeted(&budget)),
+            None => limits.max_retries,
+        };
+        self.retries.admit(limit, Overflow::Retries)
+    }
+
+    fn budgeted(&self, budget: &RetryBudget) -> u32 {
+        let [_, pending, requests, _] = self.in_use().map(u64::from);
+        let part = (requests + pending) * u64::from(budget.share.parts()) / 1_000_000;
+        u32::try_from(part)
+            .unwrap_or(u32::MAX)
+            .max(budget.min_concurrency)
     }
 
     /// How many of each are under way: connections, waiting requests, requests, retries.

@@ -412,6 +412,10 @@ fn cors() {
 #[test]
 fn hashes() {
     let cookie = |ttl| HashPolicy::Cookie {
+        attributes: vec![
+            ("SameSite".into(), "Strict".into()),
+            ("Secure".into(), String::new()),
+        ],
         name: "s".into(),
         path: "/".into(),
         ttl,
@@ -448,7 +452,10 @@ fn hashes() {
     let made = hash(&[cookie(Some(Duration::from_secs(9)))], &[], 7);
     let text = made.set_cookie.unwrap();
     let text = text.to_str().unwrap();
-    assert!(text.ends_with("; Max-Age=9; Path=/; HttpOnly"), "{text}");
+    assert!(
+        text.ends_with("; Max-Age=9; Path=/; SameSite=Strict; Secure; HttpOnly"),
+        "{text}"
+    );
     let value = text.split(';').next().unwrap();
     let again = hash(
         &[cookie(Some(Duration::from_secs(9)))],
@@ -460,7 +467,12 @@ fn hashes() {
     let session = hash(&[cookie(Some(Duration::ZERO))], &[], 7)
         .set_cookie
         .unwrap();
-    assert!(session.to_str().unwrap().ends_with("\"; Path=/; HttpOnly"));
+    assert!(
+        session
+            .to_str()
+            .unwrap()
+            .ends_with("\"; Path=/; SameSite=Strict; Secure; HttpOnly")
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn chain(name: &str, matches: ChainMatch) -> FilterChain {
         terminal: Terminal::Tcp(TcpProxy {
             stat_prefix: name.into(),
             clusters: Vec::new(),
+            tunnel: None,
             idle_timeout: None,
             access_log: Vec::new(),
             origin: None,

@@ -4,7 +4,7 @@ use std::{mem::take, time::Duration};
 
 use mesh_core::dataplane::{
     EscapedSlashes, ForwardClientCert, HttpCodec, HttpConnectionManager, NetworkFilter,
-    RouteSource, ServerHeader, TcpProxy, WeightedCluster,
+    RouteSource, ServerHeader, TcpProxy, Tunnel, WeightedCluster,
 };
 
 use super::{
@@ -130,6 +130,13 @@ fn tcp(value: &TcpProxy) -> tcp_proxy::TcpProxy {
     tcp_proxy::TcpProxy {
         stat_prefix: value.stat_prefix.to_string(),
         idle_timeout: duration_or_zero(value.idle_timeout),
+        tunneling_config: value.tunnel.as_ref().map(|tunnel| {
+            tcp_proxy::tcp_proxy::TunnelingConfig {
+                hostname: tunnel.target.clone(),
+                use_post: tunnel.by_post,
+                ..Default::default()
+            }
+        }),
         access_log: value.access_log.iter().map(telemetry::access_log).collect(),
         // Only compared with endpoint metadata under `envoy.lb`, so an origin is safe here.
         metadata_match: metadata.finish(),
@@ -171,14 +178,27 @@ fn read_tcp(r: &mut Reader, mut wire: tcp_proxy::TcpProxy) -> TcpProxy {
             wire.idle_timeout.take(),
             Some(TCP_IDLE_TIMEOUT),
         ),
+        tunnel: wire
+            .tunneling_config
+            .take()
+            .map(|wire| r.within("tunneling_config", |r| read_tunnel(r, wire))),
         access_log: telemetry::read_access_logs(r, "access_log", take(&mut wire.access_log)),
         origin: metadata.take_origin(),
     };
     metadata.finish(r);
     r.finish(
         wire,
-        Unread::IgnoredExcept(&["tunneling_config", "on_demand", "upstream_connect_mode"]),
+        Unread::IgnoredExcept(&["on_demand", "upstream_connect_mode"]),
     );
+    read
+}
+
+fn read_tunnel(r: &mut Reader, mut wire: tcp_proxy::tcp_proxy::TunnelingConfig) -> Tunnel {
+    let read = Tunnel {
+        target: take(&mut wire.hostname),
+        by_post: take(&mut wire.use_post),
+    };
+    r.finish(wire, Unread::REFUSED);
     read
 }
 

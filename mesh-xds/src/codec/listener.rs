@@ -260,6 +260,7 @@ fn read_filters(
             stat_prefix: "".into(),
             clusters: Vec::new(),
             idle_timeout: None,
+            tunnel: None,
             access_log: Vec::new(),
             origin: None,
         })

@@ -386,17 +386,27 @@ pub(super) fn read_cors(r: &mut Reader, mut wire: http_cors::CorsPolicy) -> Cors
 }
 
 pub(super) fn hash(value: &HashPolicy) -> route::route_action::HashPolicy {
-    use hash_policy::{ConnectionProperties, Cookie, Header, PolicySpecifier, QueryParameter};
+    use hash_policy::{
+        ConnectionProperties, Cookie, CookieAttribute, Header, PolicySpecifier, QueryParameter,
+    };
     let specifier = match value.clone() {
         HashPolicy::Header(header_name) => PolicySpecifier::Header(Header {
             header_name,
             ..Default::default()
         }),
-        HashPolicy::Cookie { name, path, ttl } => PolicySpecifier::Cookie(Cookie {
+        HashPolicy::Cookie {
+            name,
+            path,
+            ttl,
+            attributes,
+        } => PolicySpecifier::Cookie(Cookie {
             name,
             path,
             ttl: ttl.map(duration),
-            ..Default::default()
+            attributes: attributes
+                .into_iter()
+                .map(|(name, value)| CookieAttribute { name, value })
+                .collect(),
         }),
         HashPolicy::SourceIp => {
             PolicySpecifier::ConnectionProperties(ConnectionProperties { source_ip: true })
@@ -430,6 +440,10 @@ pub(super) fn read_hash(
                 name: take(&mut wire.name),
                 path: take(&mut wire.path),
                 ttl: read_duration(r, "cookie.ttl", wire.ttl.take()),
+                attributes: take(&mut wire.attributes)
+                    .into_iter()
+                    .map(|attribute| (attribute.name, attribute.value))
+                    .collect(),
             };
             r.finish(wire, Unread::IGNORED);
             read

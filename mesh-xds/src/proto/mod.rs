@@ -36,7 +36,10 @@ pub use envoy_types::pb::{
                 host::previous_hosts::v3 as previous_hosts,
                 priority::previous_priorities::v3 as previous_priorities,
             },
-            transport_sockets::{raw_buffer::v3 as raw_buffer, tls::v3 as tls},
+            transport_sockets::{
+                proxy_protocol::v3 as upstream_proxy_protocol, raw_buffer::v3 as raw_buffer,
+                tls::v3 as tls,
+            },
             upstreams::http::v3 as upstream_http,
         },
         service::discovery::v3::{DiscoveryRequest, Resource as ResourceWrapper},

@@ -3,6 +3,8 @@
     reason = "fields and values are Istio's; its API reference explains them"
 )]
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::{super::Span, PortSelector};
@@ -22,21 +24,11 @@ pub struct DestinationRule {
 impl DestinationRule {
     /// Fields that exist but are not honoured yet.
     pub(crate) const NOT_YET: &'static [&'static str] = &[
-        "loadBalancer.localityLbSetting",
-        "loadBalancer.zoneAwareLbSetting",
-        "loadBalancer.warmup",
-        "loadBalancer.warmupDurationSecs",
-        "loadBalancer.consistentHash.httpCookie.attributes",
-        "connectionPool.tcp.tcpKeepalive",
-        "connectionPool.tcp.maxConnectionDuration",
-        "connectionPool.http.maxConcurrentStreams",
-        "connectionPool.http.http2KeepAlive",
         "outlierDetection.outlierDetectionHttpErrorCodes",
-        "tls.caCrl",
-        "tunnel",
-        "proxyProtocol",
-        "retryBudget",
+        "retryBudget.budgetInterval",
     ];
+    /// Fields that exist and without which a connection would be trusted that must not be.
+    pub(crate) const REFUSED: &'static [&'static str] = &["tls.caCrl"];
 }
 
 /// How instances are chosen, called and protected.
@@ -48,6 +40,41 @@ pub struct TrafficPolicy {
     pub outlier_detection: Option<OutlierDetection>,
     pub tls: Option<ClientTlsSettings>,
     pub port_level_settings: Vec<PortPolicy>,
+    pub tunnel: Option<Tunnel>,
+    pub proxy_protocol: Option<ProxyProtocol>,
+    pub retry_budget: Option<RetryBudget>,
+}
+
+/// Carry connections within another to a proxy.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tunnel {
+    pub protocol: String,
+    pub target_host: String,
+    pub target_port: u32,
+}
+
+/// Tell the destination who calls, in a PROXY protocol header.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProxyProtocol {
+    pub version: ProxyProtocolVersion,
+}
+
+/// The form of the header.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum ProxyProtocolVersion {
+    #[default]
+    V1,
+    V2,
+}
+
+/// How many retries there may be beside the requests under way.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RetryBudget {
+    pub percent: Option<f64>,
+    pub min_retry_concurrency: Option<u32>,
 }
 
 /// The same for one port.
@@ -76,6 +103,55 @@ pub struct Subset {
 pub struct LoadBalancer {
     pub simple: Option<SimpleBalancing>,
     pub consistent_hash: Option<ConsistentHash>,
+    pub locality_lb_setting: Option<LocalityLbSetting>,
+    pub zone_aware_lb_setting: Option<ZoneAwareLbSetting>,
+    pub warmup_duration_secs: Option<Span>,
+    pub warmup: Option<Warmup>,
+}
+
+/// Give instances that have just come little at first.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Warmup {
+    pub duration: Option<Span>,
+    pub minimum_percent: Option<f64>,
+    pub aggression: Option<f64>,
+}
+
+/// How the place of instances counts.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LocalityLbSetting {
+    pub distribute: Vec<Distribute>,
+    pub failover: Vec<Failover>,
+    pub failover_priority: Vec<String>,
+    pub enabled: Option<bool>,
+}
+
+/// What share of a place's requests goes to which places.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Distribute {
+    pub from: String,
+    pub to: BTreeMap<String, u32>,
+}
+
+/// The region that takes over from another.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Failover {
+    pub from: String,
+    pub to: String,
+}
+
+/// Keep requests within a zone as far as its instances can take them.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ZoneAwareLbSetting {
+    pub enabled: Option<bool>,
+    pub failover: Vec<Failover>,
+    pub failover_priority: Vec<String>,
+    pub min_cluster_size: Option<u32>,
 }
 
 /// A way to choose that needs no more words.
@@ -110,6 +186,15 @@ pub struct HttpCookie {
     pub name: String,
     pub path: String,
     pub ttl: Option<Span>,
+    pub attributes: Vec<CookieAttribute>,
+}
+
+/// A further word about a cookie.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CookieAttribute {
+    pub name: String,
+    pub value: String,
 }
 
 /// A ring of hashes.
@@ -140,7 +225,18 @@ pub struct ConnectionPool {
 pub struct TcpPool {
     pub max_connections: Option<i32>,
     pub connect_timeout: Option<Span>,
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    pub max_connection_duration: Option<Span>,
     pub idle_timeout: Option<Span>,
+}
+
+/// Probes that find out whether a silent connection still works.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TcpKeepalive {
+    pub probes: Option<u32>,
+    pub time: Option<Span>,
+    pub interval: Option<Span>,
 }
 
 /// Limits on requests.
@@ -154,6 +250,16 @@ pub struct HttpPool {
     pub idle_timeout: Option<Span>,
     pub h2_upgrade_policy: H2UpgradePolicy,
     pub use_client_protocol: bool,
+    pub max_concurrent_streams: Option<i32>,
+    pub http2_keep_alive: Option<Http2KeepAlive>,
+}
+
+/// Pings that find out whether a connection still works.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Http2KeepAlive {
+    pub interval: Option<Span>,
+    pub timeout: Option<Span>,
 }
 
 /// Whether HTTP/1.1 is carried over HTTP/2.

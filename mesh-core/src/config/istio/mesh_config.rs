@@ -6,8 +6,8 @@
 use serde::Deserialize;
 
 use super::{
-    super::Span, DefaultProviders, OutboundTrafficPolicy, ProviderDefinition, ProxySettings,
-    Retries,
+    super::Span, ConnectionPool, DefaultProviders, LocalityLbSetting, OutboundTrafficPolicy,
+    OutlierDetection, ProviderDefinition, ProxySettings, Retries, TcpKeepalive, ZoneAwareLbSetting,
 };
 
 /// Settings of the whole mesh: the text under `mesh` in the ConfigMap `istio` of the root
@@ -30,6 +30,11 @@ pub struct MeshConfig {
     pub access_log_encoding: AccessLogEncoding,
     pub enable_tracing: Option<bool>,
     pub default_config: Option<ProxySettings>,
+    pub default_traffic_policy: DefaultTrafficPolicy,
+    pub locality_lb_setting: Option<LocalityLbSetting>,
+    pub zone_aware_lb_setting: Option<ZoneAwareLbSetting>,
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    pub h2_upgrade_policy: Option<MeshH2Upgrade>,
 }
 
 /// How a line of an access log is written.
@@ -39,4 +44,20 @@ pub enum AccessLogEncoding {
     #[default]
     Text,
     Json,
+}
+
+/// How destinations are called that no DestinationRule says more about.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DefaultTrafficPolicy {
+    pub connection_pool: Option<ConnectionPool>,
+    pub outlier_detection: Option<OutlierDetection>,
+}
+
+/// Whether HTTP/1.1 is carried over HTTP/2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum MeshH2Upgrade {
+    DoNotUpgrade,
+    Upgrade,
 }

@@ -18,12 +18,14 @@ pub use authorization_policy::{
     From, Operation, Source, To,
 };
 pub use destination_rule::{
-    ClientTlsMode, ClientTlsSettings, ConnectionPool, ConsistentHash, DestinationRule,
-    H2UpgradePolicy, HttpCookie, HttpPool, LoadBalancer, Maglev, OutlierDetection, PortPolicy,
-    RingHash, SimpleBalancing, Subset, TcpPool, TrafficPolicy,
+    ClientTlsMode, ClientTlsSettings, ConnectionPool, ConsistentHash, CookieAttribute,
+    DestinationRule, Distribute, Failover, H2UpgradePolicy, Http2KeepAlive, HttpCookie, HttpPool,
+    LoadBalancer, LocalityLbSetting, Maglev, OutlierDetection, PortPolicy, ProxyProtocol,
+    ProxyProtocolVersion, RetryBudget, RingHash, SimpleBalancing, Subset, TcpKeepalive, TcpPool,
+    TrafficPolicy, Tunnel, Warmup, ZoneAwareLbSetting,
 };
 pub use gateway::{Gateway, GatewayPort, Server, ServerTlsMode, ServerTlsSettings, TlsProtocol};
-pub use mesh_config::{AccessLogEncoding, MeshConfig};
+pub use mesh_config::{AccessLogEncoding, DefaultTrafficPolicy, MeshConfig, MeshH2Upgrade};
 pub use peer_authentication::{MutualTls, MutualTlsMode, PeerAuthentication};
 pub use provider::{
     DefaultProviders, FileAccessLogProvider, LogFormat, PrometheusProvider, ProviderDefinition,

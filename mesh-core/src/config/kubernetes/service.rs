@@ -29,6 +29,7 @@ pub struct ServiceSpec {
     pub selector: Selector,
     pub external_name: String,
     pub publish_not_ready_addresses: bool,
+    pub traffic_distribution: String,
 }
 
 /// A port of a service.

@@ -59,8 +59,12 @@ pub(super) fn reader_of(group: &str, kind: &str) -> Option<Read> {
             Some(Spec::VirtualService(reader.istio(node, reference, &ISTIO)?))
         },
         (NETWORKING, "DestinationRule") => |reader, node, reference| {
-            let not_yet = istio::DestinationRule::NOT_YET;
-            let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
+            let fields = Fields {
+                not_yet: istio::DestinationRule::NOT_YET,
+                refused: istio::DestinationRule::REFUSED,
+                ..ISTIO
+            };
+            let spec = reader.istio(node, reference, &fields)?;
             Some(Spec::DestinationRule(spec))
         },
         (NETWORKING, "Gateway") => |reader, node, reference| {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{Analysis, entries::meet};
 use crate::{
     config::Code,
-    mesh::TrafficRules,
+    mesh::{DestinationPolicy, TrafficRules},
     name::{Host, ResourceRef},
 };
 
@@ -46,19 +46,20 @@ impl Analysis<'_> {
     }
 
     fn rival_destinations(&mut self) {
-        let mut first: HashMap<(&str, &Host), &ResourceRef> = HashMap::new();
+        let mut first: HashMap<(&str, &Host), &Arc<DestinationPolicy>> = HashMap::new();
         let policies = self.rules.destinations.iter();
         for policy in policies.filter(|policy| policy.clients.is_none()) {
             let key = (&*policy.reference.namespace, &policy.host);
             let Some(winner) = first.get(&key) else {
-                first.insert(key, &policy.reference);
+                first.insert(key, policy);
                 continue;
             };
-            let reason = format!("{winner} is for this host too, and wins");
-            let code = Code::RivalPolicies;
-            self.warn(code, &policy.reference, "spec.host", reason);
-            let advice = "put subsets and policies of one host into one DestinationRule";
-            self.advise(advice.to_owned());
+            for reason in rivalries(winner, policy) {
+                let code = Code::RivalPolicies;
+                self.warn(code, &policy.reference, "spec.host", reason);
+                let advice = "put subsets and policies of one host into one DestinationRule";
+                self.advise(advice.to_owned());
+            }
         }
     }
 
@@ -83,4 +84,24 @@ impl Analysis<'_> {
             }
         }
     }
+}
+
+/// What of the younger of two rules for one host does not count.
+fn rivalries(older: &DestinationPolicy, younger: &DestinationPolicy) -> Vec<String> {
+    let winner = &older.reference;
+    if !older.joins(younger) {
+        return vec![format!("{winner} is for this host too, and wins")];
+    }
+    let mut rivalries = Vec::new();
+    for name in younger.subsets.keys() {
+        if older.subsets.contains_key(name) {
+            rivalries.push(format!("{winner} gives subset {name} too, and wins"));
+        }
+    }
+    if older.has_policy() && younger.has_policy() {
+        rivalries.push(format!(
+            "{winner} gives a trafficPolicy for this host too, and wins"
+        ));
+    }
+    rivalries
 }

@@ -12,7 +12,7 @@ use crate::{
     dataplane::{Node, NodeKind},
     mesh::{DestinationPolicy, Mesh, Service, ServiceEndpoints},
     name::Host,
-    plan::{PlanOptions, clusters, gateway, outbound, view::View},
+    plan::{PlanOptions, clusters, gateway, outbound, places, view::View},
 };
 
 /// Listeners, their tables, and what they lead to.
@@ -52,12 +52,13 @@ pub(super) fn key(mesh: &Mesh, node: &Node) -> Node {
         true => Ipv6Addr::UNSPECIFIED.into(),
         false => Ipv4Addr::UNSPECIFIED.into(),
     };
+    let labels = places::with_own_place(mesh, node);
     let (labels, addresses) = match node.kind {
         NodeKind::Sidecar => {
             let known = mesh.known_addresses(&node.namespace, &node.addresses);
-            (mesh.telling(&node.labels), known)
+            (mesh.telling(&labels), known)
         }
-        NodeKind::Gateway => (node.labels.clone(), Vec::new()),
+        NodeKind::Gateway => (labels, Vec::new()),
     };
     Node {
         name: String::new(),
@@ -89,7 +90,7 @@ impl Outward {
             whole: Arc::default(),
         };
         outward.plan_destinations(mesh, node, options, pool);
-        outward.join();
+        outward.join(&View::of_everything(mesh, node, options));
         outward
     }
 
@@ -120,7 +121,7 @@ impl Outward {
         self.compared = mesh.clone();
         is_new |= self.plan_destinations(mesh, node, options, pool);
         if is_new {
-            self.join();
+            self.join(&View::of_everything(mesh, node, options));
         }
         self
     }
@@ -160,7 +161,7 @@ impl Outward {
         is_new
     }
 
-    fn join(&mut self) {
+    fn join(&mut self, view: &View<'_>) {
         let mut whole = Part::default();
         whole.add(&self.listeners);
         for call in &self.calls {
@@ -168,7 +169,7 @@ impl Outward {
                 whole.add(&destination.part);
             }
         }
-        clusters::put_undeclared(&mut whole.snapshot);
+        clusters::put_undeclared(view, &mut whole.snapshot);
         self.whole = Arc::new(whole);
     }
 }

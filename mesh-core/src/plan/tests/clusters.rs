@@ -177,6 +177,7 @@ fn policies_merge() {
             max_pending_requests: Some(1),
             max_requests: Some(2),
             max_retries: Some(3),
+            retry_budget: None,
         }
     );
     assert_eq!(own.connect_timeout, Duration::from_secs(10));

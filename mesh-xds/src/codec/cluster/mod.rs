@@ -1,14 +1,15 @@
 //! `Cluster` ⇄ `envoy.config.cluster.v3.Cluster`.
 
 mod balancing;
+mod connection;
 mod discovery;
+mod limits;
 mod protocol;
 
 use std::{mem::take, net::IpAddr, time::Duration};
 
 use mesh_core::dataplane::{
-    CircuitLimits, Cluster, ClusterMetadata, Fraction, OutlierDetection, ServiceRef, TlsMatch,
-    UpstreamTls,
+    Cluster, ClusterMetadata, Fraction, OutlierDetection, ServiceRef, TlsMatch, UpstreamTls,
 };
 
 use super::{
@@ -23,8 +24,12 @@ use super::{
 };
 use crate::proto::{cluster as v3, core, types, wkt};
 
+use v3::cluster::common_lb_config::LocalityConfigSpecifier;
+
 use balancing::{read_balancing, write_balancing};
+use connection::{read_keepalive, read_proxy_protocol, write_keepalive, write_proxy_protocol};
 use discovery::{read_discovery, write_discovery};
+use limits::{limits, read_limits};
 use protocol::{http_options, read_http_options};
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -45,6 +50,9 @@ pub(super) fn encode(value: &Cluster) -> v3::Cluster {
             healthy_panic_threshold: Some(types::Percent {
                 value: value.panic_threshold.into(),
             }),
+            locality_config_specifier: value
+                .by_locality
+                .then(|| LocalityConfigSpecifier::LocalityWeightedLbConfig(Default::default())),
             ..Default::default()
         }),
         upstream_bind_config: value.bind_source.map(|ip| core::BindConfig {
@@ -54,9 +62,11 @@ pub(super) fn encode(value: &Cluster) -> v3::Cluster {
         metadata: metadata(&value.metadata),
         ..Default::default()
     };
-    write_balancing(&mut wire, &value.balancing);
+    write_balancing(&mut wire, &value.balancing, value.slow_start.as_ref());
     write_discovery(&mut wire, &value.discovery);
     write_tls(&mut wire, &value.tls);
+    write_proxy_protocol(&mut wire, value.proxy_protocol);
+    write_keepalive(&mut wire, value.tcp_keepalive.as_ref());
     if let Some(options) = http_options(value) {
         wire.typed_extension_protocol_options
             .insert(HTTP_OPTIONS.to_owned(), pack(&options));
@@ -75,20 +85,24 @@ pub(crate) fn decode(r: &mut Reader, mut wire: v3::Cluster) -> Cluster {
         common_lb.healthy_panic_threshold.take(),
         Fraction::per_million(500_000),
     );
-    // Localities are always balanced by weight.
-    if let Some(v3::cluster::common_lb_config::LocalityConfigSpecifier::LocalityWeightedLbConfig(
-        _,
-    )) = common_lb.locality_config_specifier
-    {
+    let by_locality = matches!(
+        common_lb.locality_config_specifier,
+        Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_))
+    );
+    if by_locality {
         common_lb.locality_config_specifier = None;
     }
     r.within("common_lb_config", |r| r.finish(common_lb, Unread::IGNORED));
+    let (balancing, slow_start) = read_balancing(r, &mut wire);
+    let proxy_protocol = read_proxy_protocol(r, &mut wire);
     let read = Cluster {
         name: name.into(),
         discovery,
         connect_timeout: read_duration(r, "connect_timeout", wire.connect_timeout.take())
             .unwrap_or(CONNECT_TIMEOUT),
-        balancing: read_balancing(r, &mut wire),
+        balancing,
+        by_locality,
+        slow_start,
         limits: read_limits(r, wire.circuit_breakers.take().unwrap_or_default()),
         outlier: wire
             .outlier_detection
@@ -103,6 +117,11 @@ pub(crate) fn decode(r: &mut Reader, mut wire: v3::Cluster) -> Cluster {
             .and_then(|wire| r.within("upstream_bind_config", |r| read_bind_source(r, wire))),
         idle_timeout: http.idle_timeout,
         max_requests_per_connection: http.max_requests,
+        max_connection_duration: http.max_duration,
+        max_concurrent_streams: http.max_streams,
+        http2_keepalive: http.keepalive,
+        tcp_keepalive: read_keepalive(r, &mut wire),
+        proxy_protocol,
         metadata: read_metadata(r, wire.metadata.take()),
     };
     r.finish(wire, UNREAD_CLUSTER);
@@ -117,51 +136,6 @@ const UNREAD_CLUSTER: Unread = Unread::IgnoredExcept(&[
     "transport_socket_matcher",
     "upstream_config",
 ]);
-
-/// No limit is Istio's largest number.
-fn limits(value: &CircuitLimits) -> v3::CircuitBreakers {
-    let limit = |value: Option<u32>| number(value.unwrap_or(u32::MAX));
-    v3::CircuitBreakers {
-        thresholds: vec![v3::circuit_breakers::Thresholds {
-            max_connections: limit(value.max_connections),
-            max_pending_requests: limit(value.max_pending_requests),
-            max_requests: limit(value.max_requests),
-            max_retries: limit(value.max_retries),
-            ..Default::default()
-        }],
-        ..Default::default()
-    }
-}
-
-/// What is left out has Envoy's limit: 1024, and 3 for retries.
-fn read_limits(r: &mut Reader, wire: v3::CircuitBreakers) -> CircuitLimits {
-    let limit = |value: Option<wkt::UInt32Value>, unset: u32| {
-        Some(value.map_or(unset, |value| value.value)).filter(|&value| value != u32::MAX)
-    };
-    let (mut ours, others): (Vec<_>, Vec<_>) =
-        wire.thresholds.into_iter().partition(|t| t.priority == 0);
-    if !others.is_empty() || !wire.per_host_thresholds.is_empty() {
-        r.ignore(
-            "circuit_breakers",
-            "thresholds of other priorities and of single hosts are not supported",
-        );
-    }
-    let mut wire = if ours.is_empty() {
-        Default::default()
-    } else {
-        ours.swap_remove(0)
-    };
-    let read = CircuitLimits {
-        max_connections: limit(wire.max_connections.take(), 1024),
-        max_pending_requests: limit(wire.max_pending_requests.take(), 1024),
-        max_requests: limit(wire.max_requests.take(), 1024),
-        max_retries: limit(wire.max_retries.take(), 3),
-    };
-    r.within("circuit_breakers.thresholds[0]", |r| {
-        r.finish(wire, Unread::IGNORED);
-    });
-    read
-}
 
 fn outlier(value: &OutlierDetection) -> v3::OutlierDetection {
     let enforced = |count: u32| number(if count > 0 { 100 } else { 0 });

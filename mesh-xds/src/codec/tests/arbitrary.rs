@@ -44,14 +44,31 @@ pub(super) fn cluster() -> impl Strategy<Value = Cluster> {
         of(1u32..),
         metadata(),
     );
-    (first, second).prop_map(
-        |((name, (discovery, forced), connect_timeout, balancing, limits, outlier), second)| {
+    (first, second, cluster_connections()).prop_map(
+        |(
+            (name, (discovery, forced), connect_timeout, balancing, limits, outlier),
+            second,
+            connections,
+        )| {
             let (panic_threshold, tls, protocol, bind_source, idle_timeout, max, metadata) = second;
+            let balancing = forced.unwrap_or(balancing);
+            let slow = matches!(
+                balancing,
+                Balancing::RoundRobin | Balancing::LeastRequest { .. }
+            );
+            let http2 = protocol != UpstreamProtocol::Http1;
             Cluster {
                 name,
                 discovery,
                 connect_timeout,
-                balancing: forced.unwrap_or(balancing),
+                balancing,
+                by_locality: connections.by_locality,
+                slow_start: connections.slow_start.filter(|_| slow),
+                max_connection_duration: connections.max_connection_duration,
+                max_concurrent_streams: connections.max_concurrent_streams.filter(|_| http2),
+                http2_keepalive: connections.http2_keepalive.filter(|_| http2),
+                tcp_keepalive: connections.tcp_keepalive,
+                proxy_protocol: connections.proxy_protocol,
                 limits,
                 outlier,
                 panic_threshold,
@@ -64,6 +81,49 @@ pub(super) fn cluster() -> impl Strategy<Value = Cluster> {
             }
         },
     )
+}
+
+/// What a cluster has beside, in a cluster that has nothing else.
+fn cluster_connections() -> impl Strategy<Value = Cluster> {
+    let whole_seconds = || of((1u64..100_000).prop_map(Duration::from_secs));
+    let slow_start =
+        (positive(), 1u32..10_000, share()).prop_map(|(window, aggression, start)| SlowStart {
+            window,
+            aggression,
+            start,
+        });
+    let pings = (positive(), positive())
+        .prop_map(|(interval, timeout)| Http2Keepalive { interval, timeout });
+    let probes =
+        (of(1u32..), whole_seconds(), whole_seconds()).prop_map(|(probes, time, interval)| {
+            TcpKeepalive {
+                probes,
+                time,
+                interval,
+            }
+        });
+    let forms = select(vec![ProxyProtocol::V1, ProxyProtocol::V2]);
+    (
+        any::<bool>(),
+        of(slow_start),
+        of(positive()),
+        of(1u32..),
+        of(pings),
+        of(probes),
+        of(forms),
+    )
+        .prop_map(
+            |(by_locality, slow_start, duration, streams, pings, probes, form)| Cluster {
+                by_locality,
+                slow_start,
+                max_connection_duration: duration,
+                max_concurrent_streams: streams,
+                http2_keepalive: pings,
+                tcp_keepalive: probes,
+                proxy_protocol: form,
+                ..Cluster::new("", Discovery::Told("".into()))
+            },
+        )
 }
 
 pub(super) fn endpoint_set() -> impl Strategy<Value = EndpointSet> {
@@ -281,11 +341,12 @@ fn tcp() -> impl Strategy<Value = TcpProxy> {
         name(),
         vec(cluster, 1..3),
         of(positive()),
+        of((word(), any::<bool>()).prop_map(|(target, by_post)| Tunnel { target, by_post })),
         vec(access_log(), 0..2),
         of(origin()),
     )
         .prop_map(
-            |(stat_prefix, clusters, idle_timeout, access_log, origin)| {
+            |(stat_prefix, clusters, idle_timeout, tunnel, access_log, origin)| {
                 let single = clusters.len() == 1;
                 TcpProxy {
                     stat_prefix,
@@ -298,6 +359,7 @@ fn tcp() -> impl Strategy<Value = TcpProxy> {
                         })
                         .collect(),
                     idle_timeout,
+                    tunnel,
                     access_log,
                     origin,
                 }
@@ -604,11 +666,14 @@ fn cors() -> impl Strategy<Value = CorsPolicy> {
 fn hash() -> impl Strategy<Value = HashPolicy> {
     prop_oneof![
         word().prop_map(HashPolicy::Header),
-        (word(), word(), of(duration())).prop_map(|(name, path, ttl)| HashPolicy::Cookie {
-            name,
-            path,
-            ttl
-        }),
+        (word(), word(), of(duration()), vec((word(), word()), 0..3)).prop_map(
+            |(name, path, ttl, attributes)| HashPolicy::Cookie {
+                name,
+                path,
+                ttl,
+                attributes
+            }
+        ),
         Just(HashPolicy::SourceIp),
         word().prop_map(HashPolicy::QueryParameter),
     ]
@@ -818,11 +883,16 @@ fn balancing() -> impl Strategy<Value = Balancing> {
 }
 
 fn limits() -> impl Strategy<Value = CircuitLimits> {
-    vec(of(0..u32::MAX), 4).prop_map(|limits| CircuitLimits {
+    let budget = (share(), any::<u32>()).prop_map(|(share, min_concurrency)| RetryBudget {
+        share,
+        min_concurrency,
+    });
+    (vec(of(0..u32::MAX), 4), of(budget)).prop_map(|(limits, retry_budget)| CircuitLimits {
         max_connections: limits[0],
         max_pending_requests: limits[1],
         max_requests: limits[2],
         max_retries: limits[3],
+        retry_budget,
     })
 }
 
