@@ -27,4 +27,4 @@ pub use connection::ConnectionFacts;
 pub use dice::Dice;
 pub use offer::upstream_alpn;
 pub use request::RequestHead;
-pub use router::{Matched, NoRoute, Route, RouteId, Router};
+pub use router::{Instead, Matched, NoRoute, RefusedHost, Route, RouteId, Router};

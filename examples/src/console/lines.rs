@@ -1,4 +1,7 @@
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use mesh_core::{
     config::{Problem, Severity},
@@ -38,14 +41,38 @@ pub fn line(paint: Paint, since: Duration, now: SystemTime, event: &MeshEvent) -
             changed,
             removed,
             proxies,
+            refusals,
             took,
         } => {
-            let after = format!("{proxies} proxies after {} ms", took.as_millis());
-            let told_of = |resources: &[ResourceRef], word: &str, now: &str| match resources {
-                [] => String::new(),
-                some => told(paint.good(word), format!("{}: {now} {after}", names(some))),
+            let after = |resources: &[ResourceRef], word: &str, now: &str, late: &str| {
+                let applied = outcome(resources, *proxies, refusals);
+                let lines = applied
+                    .into_iter()
+                    .map(|(resources, refusing)| match refusing {
+                        0 => told(
+                            paint.good(word),
+                            format!(
+                                "{}: {now} {proxies} proxies after {} ms",
+                                names(&resources),
+                                took.as_millis()
+                            ),
+                        ),
+                        refusing => told(
+                            paint.bad("refused "),
+                            format!(
+                                "{}: {late} {refusing} of {proxies} proxies, which say why",
+                                names(&resources)
+                            ),
+                        ),
+                    });
+                lines.collect::<String>()
             };
-            told_of(changed, "applied ", "in force on") + &told_of(removed, "removed ", "gone from")
+            after(
+                changed,
+                "applied ",
+                "in force on",
+                "not in force as written on",
+            ) + &after(removed, "removed ", "gone from", "not gone from")
         }
         MeshEvent::Sound => told(
             paint.good("sound   "),
@@ -95,6 +122,26 @@ pub fn line(paint: Paint, since: Duration, now: SystemTime, event: &MeshEvent) -
             told(paint.good("gateway "), urls.join(" "))
         }
     }
+}
+
+/// Changed resources, in groups by how many proxies refuse what comes of them; those that all
+/// proxies run on first. A refusal that names none of them may be about any.
+fn outcome(
+    resources: &[ResourceRef],
+    proxies: usize,
+    refusals: &BTreeMap<String, String>,
+) -> BTreeMap<usize, Vec<ResourceRef>> {
+    let mut groups: BTreeMap<usize, Vec<ResourceRef>> = BTreeMap::new();
+    for resource in resources {
+        let name = resource.to_string();
+        let concerned = refusals.values().filter(|detail| {
+            let about = |resource: &ResourceRef| detail.contains(&resource.to_string());
+            detail.contains(&name) || !resources.iter().any(about)
+        });
+        let refusing = concerned.count().min(proxies);
+        groups.entry(refusing).or_default().push(resource.clone());
+    }
+    groups
 }
 
 /// A few names; of many, how many more there are.
@@ -150,6 +197,7 @@ mod tests {
             changed: changed.to_vec(),
             removed: removed.to_vec(),
             proxies: 7,
+            refusals: BTreeMap::new(),
             took: Duration::from_millis(41),
         };
         let only = std::slice::from_ref(&reviews);
@@ -158,6 +206,20 @@ mod tests {
         check(&applied(only, &[]), is_in_force);
         check(&applied(&[], only), is_gone);
         check(&applied(only, only), &format!("{is_in_force}{is_gone}"));
+        let refused = |detail: &str| MeshEvent::Applied {
+            changed: vec![reviews.clone()],
+            removed: Vec::new(),
+            proxies: 7,
+            refusals: [("page-1".to_owned(), detail.to_owned())].into(),
+            took: Duration::from_millis(41),
+        };
+        let is_refused = "    12.3 s  refused   VirtualService default/reviews: not in force as \
+             written on 1 of 7 proxies, which say why\n";
+        check(
+            &refused("bad (from VirtualService default/reviews)"),
+            is_refused,
+        );
+        check(&refused("bad"), is_refused);
         let problem = Problem::new(
             Severity::Error,
             Source::new("reviews.yaml", 14),

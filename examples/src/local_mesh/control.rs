@@ -25,7 +25,7 @@ use mesh_tls::{
     grpc::{Incoming, Routes, serve},
 };
 use mesh_xds::{
-    SnapshotCache, XdsServer,
+    NodeStatus, SnapshotCache, XdsServer,
     control::{
         ControlEvent, ControlHandle, ControlOptions, ControlPlane, Debounce,
         source::{DirectorySource, MemoryHandle, MemorySource},
@@ -181,16 +181,16 @@ impl Control {
     }
 
     /// Waits until these proxies run on what is written, or refuse part of it. While there is no
-    /// control plane, waits for one.
-    pub(super) async fn wait_applied(&self, nodes: &[String]) {
+    /// control plane, waits for one. Returns what is refused, by pod, in the proxies' own words.
+    pub(super) async fn wait_applied(&self, nodes: &[String]) -> BTreeMap<String, String> {
         let mut running = self.running.subscribe();
         loop {
             let handle = running.wait_for(Option::is_some).await;
             let Ok(Some(handle)) = handle.map(|handle| handle.clone()) else {
-                return;
+                return BTreeMap::new();
             };
             tokio::select! {
-                _ = handle.wait_applied(nodes) => return,
+                status = handle.wait_applied(nodes) => return refused(&status),
                 _ = running.changed() => {}
             }
         }
@@ -224,7 +224,7 @@ impl Control {
                 ControlEvent::Applied { problems, .. } => self.found(problems, true),
                 ControlEvent::Planned { problems, .. } => self.found(problems, false),
                 ControlEvent::Refused { node, detail, .. } => {
-                    let pod = node.split('~').nth(2).unwrap_or(&node).to_owned();
+                    let pod = pod_of(&node).to_owned();
                     let _ = self.events.send(MeshEvent::Refused { pod, detail });
                 }
                 ControlEvent::Trouble(reason) => {
@@ -333,6 +333,23 @@ impl Drop for Control {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// What proxies refuse of what they are served now, by pod.
+fn refused(status: &BTreeMap<String, NodeStatus>) -> BTreeMap<String, String> {
+    let refusing = status
+        .iter()
+        .filter(|(_, status)| !status.refused.is_empty());
+    let told = refusing.map(|(node, status)| {
+        let details: Vec<_> = status.refused.values().map(String::as_str).collect();
+        (pod_of(node).to_owned(), details.join("\n"))
+    });
+    told.collect()
+}
+
+/// `<pod>.<namespace>` of a node's id.
+fn pod_of(node: &str) -> &str {
+    node.split('~').nth(2).unwrap_or(node)
 }
 
 /// Callers show a certificate or, before they have one, none.

@@ -1,6 +1,6 @@
 //! What happens in a mesh, for whoever wants to know.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use mesh_core::{config::Problem, name::ResourceRef};
 
@@ -30,14 +30,16 @@ pub enum MeshEvent {
     UnknownImage(UnknownImage),
     /// Something cannot be read for now, such as `local.yaml`; what was read before stays.
     Trouble(String),
-    /// A change of what is written is in force everywhere.
+    /// A change of what is written is in force, except where a proxy refuses it.
     Applied {
         /// The resources that were added or changed.
         changed: Vec<ResourceRef>,
         /// The resources that are no longer written.
         removed: Vec<ResourceRef>,
-        /// How many proxies run on it.
+        /// How many proxies there are.
         proxies: usize,
+        /// What proxies refuse of what they are served now, by pod, in their own words.
+        refusals: BTreeMap<String, String>,
         /// From noticing it to the last acceptance.
         took: Duration,
     },

@@ -170,8 +170,9 @@ pub(super) async fn announce(town: Arc<Town>) {
             gateways = town.gateway_addresses();
             continue;
         }
-        town.settled().await;
+        let refusals = town.settled().await;
         town.tell(MeshEvent::Applied {
+            refusals,
             changed,
             removed,
             proxies: town.pods.borrow().len(),

@@ -1,6 +1,6 @@
 //! What all pods of a mesh share.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use mesh_ca::{Authority, attest::TokenIssuer};
 use mesh_core::{config::ConfigSet, dataplane::NodeKind, identity::SpiffeId};
@@ -74,9 +74,10 @@ impl Town {
         self.state.logs().join(format!("{name}.log"))
     }
 
-    /// Waits until every proxy runs on what is written.
-    pub(super) async fn settled(&self) {
+    /// Waits until every proxy runs on what is written, or refuses part of it. Returns what is
+    /// refused, by pod.
+    pub(super) async fn settled(&self) -> BTreeMap<String, String> {
         let nodes: Vec<_> = self.pods.borrow().values().map(Pod::node_id).collect();
-        self.control.wait_applied(&nodes).await;
+        self.control.wait_applied(&nodes).await
     }
 }

@@ -46,6 +46,11 @@ impl Compiler {
             let compiled = compile_router(planned, before);
             let refuse = |reason| refusal(ResourceType::Routes, name, reason);
             if let Some(router) = keep_last_good(compiled, before, &mut refusals, refuse) {
+                let hosts = router.refused().iter().map(ToString::to_string);
+                let hosts: Vec<_> = hosts.collect();
+                if !hosts.is_empty() {
+                    refusals.push(refusal(ResourceType::Routes, name, hosts.join("; ")));
+                }
                 accepted
                     .routes
                     .insert(name.clone(), Arc::clone(router.table()));
@@ -145,7 +150,7 @@ fn compile_router(
         Some(before) if Arc::ptr_eq(before.table(), planned) || before.table() == planned => {
             Ok(Arc::clone(before))
         }
-        _ => Router::compile(Arc::clone(planned))
+        _ => Router::compile_over(planned, before.map(|before| &**before))
             .map(Arc::new)
             .map_err(|error| error.to_string()),
     }

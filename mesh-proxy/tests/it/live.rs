@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use http::Method;
-use mesh_core::dataplane::{Direction, PathMatch, RouteSource, Snapshot};
+use mesh_core::dataplane::{Direction, PathMatch, RouteSource, Snapshot, VirtualHost};
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Notify};
 
 use crate::{
@@ -96,6 +96,49 @@ async fn what_is_refused_keeps_its_last_good_version() {
         assert_eq!(get(running.main(), "/").await.text(), "good");
     }
     assert_eq!(running.proxy.apply(&good("9080")).await.refusals, []);
+}
+
+#[tokio::test]
+async fn a_bad_virtual_host_holds_no_other_edit_of_its_table_back() {
+    let (a, b) = (
+        Origin::saying(200, "a").await,
+        Origin::saying(200, "b").await,
+    );
+    let version = |first: &str, second: Option<&str>| {
+        let mut plan = plan(
+            vec![outbound(http_by(RouteSource::Named("9080".into())))],
+            vec![cluster("a", &[a.address]), cluster("b", &[b.address])],
+        );
+        let mut rule = to(second.unwrap_or("a"));
+        if second.is_none() {
+            rule.matches.path = PathMatch::Regex("(".into());
+        }
+        let named = |name: &str, rule| VirtualHost {
+            name: name.into(),
+            ..virtual_host(&[name], vec![rule])
+        };
+        let hosts = vec![named("first", to(first)), named("second", rule)];
+        plan.routes
+            .insert("9080".into(), Arc::new(table("9080", hosts)));
+        plan
+    };
+    let running = Running::start(&version("a", Some("b"))).await;
+    let verdict = running.proxy.apply(&version("b", None)).await;
+    let [refusal] = &verdict.refusals[..] else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(&*refusal.name, "9080");
+    let said = &refusal.reason;
+    assert!(said.starts_with("virtual host second: "), "{said}");
+    let mut client = Client::http1(running.main()).await;
+    for host in ["first", "second"] {
+        let asked = request(Method::GET, "/", &[("host", host)]);
+        assert_eq!(client.send(asked).await.text(), "b", "{host}");
+    }
+    assert_eq!(
+        running.proxy.apply(&version("a", Some("a"))).await.refusals,
+        []
+    );
 }
 
 #[tokio::test]

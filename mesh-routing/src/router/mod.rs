@@ -5,6 +5,7 @@
 pub mod explain;
 mod hosts;
 pub mod linear;
+mod mend;
 mod paths;
 mod predicates;
 mod route;
@@ -20,6 +21,7 @@ use crate::{
     compile_error::compile_all,
 };
 use hosts::HostIndex;
+pub use mend::{Instead, RefusedHost};
 use paths::PathIndex;
 pub use route::{Action, Forward, Route};
 
@@ -35,6 +37,7 @@ pub struct Router {
     virtual_hosts: Box<[VirtualHost]>,
     routes: Box<[Route]>,
     headers: HeaderEdits,
+    refused: Box<[RefusedHost]>,
 }
 
 #[derive(Debug)]
@@ -77,7 +80,7 @@ pub enum NoRoute {
 
 impl Router {
     /// Prepares a table, refusing what cannot be run with the path of the field and the written
-    /// resource.
+    /// resource. [`Router::compile_over`] refuses no more than the virtual hosts that are at fault.
     pub fn compile(table: Arc<RouteTable>) -> Result<Self, CompileError> {
         let hosts = HostIndex::compile(&table)?;
         let headers =
@@ -99,6 +102,7 @@ impl Router {
             routes: routes.into_iter().flatten().collect(),
             headers,
             table,
+            refused: Box::default(),
         })
     }
 

@@ -6,7 +6,7 @@ use mesh_core::{
     dataplane::*,
     name::{Pattern, ResourceRef},
 };
-use mesh_routing::{Defect, RouteId, Router, router::linear};
+use mesh_routing::{Defect, Instead, RouteId, Router, router::linear};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{cases::forwarding, request::Request};
@@ -306,4 +306,103 @@ fn a_bad_expression_is_refused() {
     let error = Router::compile(Arc::new(table)).unwrap_err();
     assert_eq!(error.field, "virtual_hosts[0].routes[0].matches.path");
     assert!(matches!(error.defect, Defect::Pattern(_)));
+}
+
+/// A host of one rule for each name; those without an expression match every path.
+fn hosts(named: &[(&str, Option<&str>)]) -> Arc<RouteTable> {
+    let host = |&(name, regex): &(&str, Option<&str>)| {
+        let path = regex.map_or_else(PathMatch::default, |text| PathMatch::Regex(text.into()));
+        let matches = RouteMatch {
+            path,
+            ..Default::default()
+        };
+        let rule = ResourceRef::new("networking.istio.io", "VirtualService", "default", name);
+        VirtualHost {
+            name: name.into(),
+            domains: vec![name.into()],
+            routes: vec![Route {
+                origin: Some(Origin::of(rule)),
+                ..forwarding(regex.unwrap_or("every"), matches)
+            }],
+            ..Default::default()
+        }
+    };
+    Arc::new(RouteTable {
+        virtual_hosts: named.iter().map(host).collect(),
+        ..Default::default()
+    })
+}
+
+/// The name of the rule that decides, for each host.
+fn decided(router: &Router, names: &[&str]) -> Vec<String> {
+    let name = |host: &&str| {
+        let request = Request {
+            method: "GET".into(),
+            path: "/a".into(),
+            host: (*host).into(),
+            scheme: "http".into(),
+            headers: Default::default(),
+        };
+        let request = request.build();
+        let matched = router.route(&request.head(), 0);
+        matched.map_or_else(|no| no.to_string(), |m| m.planned.name.to_string())
+    };
+    names.iter().map(name).collect()
+}
+
+#[test]
+fn a_bad_virtual_host_holds_nothing_else_back() {
+    let names = ["a", "b", "c"];
+    let good = hosts(&[("a", None), ("b", Some("/a+"))]);
+    let first = Router::compile_over(&good, None).unwrap();
+    assert_eq!(first.refused(), []);
+    // One rule is broken, another is edited, a third comes new and broken.
+    let bad = hosts(&[("a", Some("/a")), ("b", Some("(")), ("c", Some(")"))]);
+    let mut router = Router::compile_over(&bad, Some(&first)).unwrap();
+    // Told again it is refused again, and the stopgap is taken for no good version.
+    for _ in 0..2 {
+        assert_eq!(decided(&router, &names), ["/a", "/a+", "refused"]);
+        let [b, c] = router.refused() else {
+            panic!("{:?}", router.refused())
+        };
+        assert_eq!((&*b.virtual_host, b.instead), ("b", Instead::LastGood));
+        assert_eq!((&*c.virtual_host, c.instead), ("c", Instead::Unavailable));
+        let said = b.to_string();
+        for part in [
+            "virtual host b: virtual_hosts[1].routes[0].matches.path: ",
+            "VirtualService default/b",
+            "its last good rules stay in force",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(
+            c.to_string()
+                .ends_with("its requests are answered with 503")
+        );
+        router = Router::compile_over(&bad, Some(&router)).unwrap();
+    }
+    let mended = Router::compile_over(&hosts(&[("a", None), ("c", None)]), Some(&router)).unwrap();
+    assert_eq!(mended.refused(), []);
+    assert_eq!(
+        decided(&mended, &names),
+        ["every", "no virtual host is for this host", "every"]
+    );
+}
+
+#[test]
+fn a_bad_domain_holds_nothing_else_back() {
+    let mut table = RouteTable::clone(&hosts(&[("a", None), ("b", Some("/.*"))]));
+    table.virtual_hosts[1].domains = vec!["A".into(), "x.*.y".into(), "c".into()];
+    let router = Router::compile_over(&Arc::new(table), None).unwrap();
+    assert_eq!(decided(&router, &["a", "c"]), ["every", "/.*"]);
+    let said: Vec<_> = router.refused().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "virtual host b: virtual_hosts[1].domains[0]: the host \"A\" stands in the table \
+             twice: it is in force without this host",
+            "virtual host b: virtual_hosts[1].domains[1]: \"x.*.y\" is not a host: it must be \
+             exact, \"*.suffix\", \"prefix.*\" or \"*\": it is in force without this host",
+        ]
+    );
 }
