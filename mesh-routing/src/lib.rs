@@ -10,6 +10,7 @@ mod connection;
 mod dice;
 pub mod explain;
 pub mod hash;
+mod joined;
 mod offer;
 pub mod path;
 mod predicate;

@@ -1,6 +1,8 @@
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::joined::joined;
 
 /// A request as decisions see it: borrowed, without a body.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +59,30 @@ pub(crate) fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Opti
         text.push_str(&String::from_utf8_lossy(value.as_bytes()));
         Cow::Owned(text)
     }))
+}
+
+/// Looks at what [`header_text`] says, without the heap unless it is very long or malformed.
+pub(crate) fn look_at_header<R>(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    look: impl FnOnce(Option<&str>) -> R,
+) -> R {
+    let values = headers.get_all(name);
+    let text = |value| str::from_utf8(HeaderValue::as_bytes(value));
+    let mut several = values.iter();
+    match (several.next().map(text), several.next()) {
+        (None, _) => look(None),
+        (Some(Ok(only)), None) => look(Some(only)),
+        _ if values.iter().all(|value| text(value).is_ok()) => {
+            let pieces = || {
+                let texts = values.iter().filter_map(|value| text(value).ok());
+                let commas = std::iter::once("").chain(std::iter::repeat(","));
+                commas.zip(texts).flat_map(|(comma, text)| [comma, text])
+            };
+            joined(pieces, |text| look(Some(text)))
+        }
+        _ => look(header_text(headers, name).as_deref()),
+    }
 }
 
 /// Splits an authority into host and port text. The port is what follows the last colon, if it is

@@ -55,6 +55,12 @@ impl Pattern {
             .map_err(|error| PatternError::regex(pattern, &error))
     }
 
+    /// The same expression with classes as RE2 means them: `\d`, `\s`, `\w` and `\b` speak of
+    /// ASCII.
+    pub fn in_ascii(expression: &str) -> String {
+        ascii_classes(expression)
+    }
+
     /// The same for one that may match any part of the text.
     pub fn compile_search(pattern: &str) -> Result<regex::Regex, PatternError> {
         build(&ascii_classes(pattern), false).map_err(|error| PatternError::regex(pattern, &error))
@@ -79,7 +85,6 @@ fn build(expression: &str, ignore_case: bool) -> Result<regex::Regex, regex::Err
         .build()
 }
 
-/// The same expression with classes as RE2 means them: `\d`, `\s`, `\w` and `\b` speak of ASCII.
 fn ascii_classes(pattern: &str) -> String {
     let mut expression = String::with_capacity(pattern.len());
     let mut chars = pattern.chars();

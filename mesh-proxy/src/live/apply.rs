@@ -147,7 +147,10 @@ fn compile_router(
     before: Option<&Arc<Router>>,
 ) -> Result<Arc<Router>, String> {
     match before {
-        Some(before) if Arc::ptr_eq(before.table(), planned) || before.table() == planned => {
+        Some(before)
+            if before.refused().is_empty()
+                && (Arc::ptr_eq(before.table(), planned) || before.table() == planned) =>
+        {
             Ok(Arc::clone(before))
         }
         _ => Router::compile_over(planned, before.map(|before| &**before))

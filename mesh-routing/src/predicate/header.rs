@@ -4,7 +4,11 @@ use http::{HeaderName, header};
 use mesh_core::dataplane::{HeaderMatch, ValueMatch};
 
 use super::TextTest;
-use crate::{CompileError, Defect, RequestHead, request::header_text};
+use crate::{
+    CompileError, Defect, RequestHead,
+    joined::joined,
+    request::{header_text, look_at_header},
+};
 
 /// A [`HeaderMatch`] ready to run.
 #[derive(Debug)]
@@ -98,15 +102,16 @@ impl HeaderPredicate {
     /// Whether a request meets the condition. A header that is missing meets no condition, inverted
     /// or not, except on its presence, unless a missing one is taken for an empty one.
     pub(crate) fn matches(&self, head: &RequestHead<'_>, judge: Judge) -> bool {
-        let text = self.subject.text(head);
-        if matches!(self.value, ValueTest::Present) {
-            return text.is_some() != self.invert;
-        }
-        let Some(text) = text.or_else(|| self.missing_is_empty.then_some(Cow::Borrowed(""))) else {
-            return false;
-        };
-        let judge = if self.invert { judge.opposite() } else { judge };
-        self.meets(head, &text, judge) != self.invert
+        self.subject.look_at(head, |text| {
+            if matches!(self.value, ValueTest::Present) {
+                return text.is_some() != self.invert;
+            }
+            let Some(text) = text.or(self.missing_is_empty.then_some("")) else {
+                return false;
+            };
+            let judge = if self.invert { judge.opposite() } else { judge };
+            self.meets(head, text, judge) != self.invert
+        })
     }
 
     fn meets(&self, head: &RequestHead<'_>, joined: &str, judge: Judge) -> bool {
@@ -193,6 +198,23 @@ impl Subject {
                     .map_err(|_| Defect::HeaderName(name.into()))?,
             ),
         })
+    }
+
+    /// Looks at what a request has there, without the heap unless it is very long or malformed.
+    fn look_at<R>(&self, head: &RequestHead<'_>, look: impl FnOnce(Option<&str>) -> R) -> R {
+        match self {
+            Self::Method => look(Some(head.method.as_str())),
+            Self::Authority => look(Some(head.authority)),
+            Self::Scheme => look(Some(head.scheme)),
+            Self::Path => match head.query {
+                Some(query) => {
+                    let pieces = || [head.path, "?", query].into_iter();
+                    joined(pieces, |text| look(Some(text)))
+                }
+                None => look(Some(head.path)),
+            },
+            Self::Header(name) => look_at_header(head.headers, name, look),
+        }
     }
 
     fn text<'a>(&self, head: &RequestHead<'a>) -> Option<Cow<'a, str>> {

@@ -1,8 +1,8 @@
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::HashMap;
 
 use mesh_core::dataplane::RouteTable;
 
-use crate::{CompileError, Defect, request::split_port};
+use crate::{CompileError, Defect, joined::in_lower_case, request::split_port};
 
 /// Finds a virtual host by the host a caller asked for. Host names are compared without regard to
 /// case.
@@ -84,21 +84,19 @@ impl HostIndex {
         }
     }
 
-    /// Allocates only for hosts with capital letters.
     pub(super) fn find(&self, authority: &str) -> Option<usize> {
         let host = if self.ignore_port {
             split_port(authority).0
         } else {
             authority
         };
-        let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            Cow::Owned(host.to_ascii_lowercase())
-        } else {
-            Cow::Borrowed(host)
-        };
+        in_lower_case(host, |host| self.find_lower(host))
+    }
+
+    fn find_lower(&self, host: &str) -> Option<usize> {
         let bytes = host.as_bytes();
         self.exact
-            .get(&*host)
+            .get(host)
             .copied()
             .or_else(|| {
                 self.suffixes

@@ -9,6 +9,7 @@ mod mend;
 mod paths;
 mod predicates;
 mod route;
+mod trie;
 
 use std::{ops::Range, sync::Arc};
 

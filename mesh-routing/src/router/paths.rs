@@ -1,6 +1,10 @@
-use std::collections::HashMap;
+use mesh_core::{
+    dataplane::{PathMatch, RouteMatch},
+    name::Pattern,
+};
+use regex_syntax::hir::literal::{ExtractKind, Extractor};
 
-use mesh_core::dataplane::{PathMatch, RouteMatch};
+use super::trie::{Stands, Trie};
 
 /// Which rules of a host can match a path, so that a host with many rules need not try them all.
 /// It only ever leaves out rules whose path condition fails; the rules themselves decide.
@@ -15,22 +19,14 @@ pub(super) enum PathIndex {
 /// Positions are kept in the rules' order.
 #[derive(Debug, Default)]
 pub(super) struct Many {
-    exact: HashMap<Box<str>, Vec<u32>>,
-    prefixes: Prefixes,
-    /// Expressions, comparisons without regard to case, CONNECT.
+    /// By how a path begins, expressions that can only begin so included.
+    beginnings: Trie,
+    /// The same in lower case, for comparisons without regard to case.
+    folded: Trie,
+    /// Expressions by how a path must end, last byte first, where nothing tells how it begins.
+    endings: Trie,
+    /// Other expressions, CONNECT.
     others: Vec<u32>,
-}
-
-/// Prefixes in order of text, each knowing the longest other one that begins it: so all prefixes of
-/// a path lie on the chain of parents of the last one not after the path.
-#[derive(Debug, Default)]
-struct Prefixes(Vec<PrefixNode>);
-
-#[derive(Debug)]
-struct PrefixNode {
-    text: Box<str>,
-    parent: Option<u32>,
-    rules: Vec<u32>,
 }
 
 /// Up to so many rules it is quicker to try each.
@@ -42,23 +38,9 @@ impl PathIndex {
             return Self::Few(rules.len());
         }
         let mut many = Many::default();
-        let mut prefixes: Vec<(&str, u32)> = Vec::new();
         for (position, rule) in (0..).zip(rules) {
-            match &rule.path {
-                _ if rule.ignore_case => many.others.push(position),
-                PathMatch::Exact(path) => {
-                    many.exact
-                        .entry(path.as_str().into())
-                        .or_default()
-                        .push(position);
-                }
-                PathMatch::Prefix(path) | PathMatch::PathSeparatedPrefix(path) => {
-                    prefixes.push((path, position));
-                }
-                PathMatch::Regex(_) | PathMatch::Connect => many.others.push(position),
-            }
+            many.add(rule, position);
         }
-        many.prefixes = Prefixes::build(prefixes);
         Self::Many(Box::new(many))
     }
 
@@ -66,64 +48,75 @@ impl PathIndex {
     pub(super) fn first(&self, path: &str, matches: impl Fn(usize) -> bool) -> Option<usize> {
         match self {
             Self::Few(count) => (0..*count).find(|&position| matches(position)),
-            Self::Many(many) => many.first(path, matches),
+            Self::Many(many) => many.first(path.as_bytes(), matches),
         }
     }
 }
 
 impl Many {
-    fn first(&self, path: &str, matches: impl Fn(usize) -> bool) -> Option<usize> {
-        let exact = self.exact.get(path).map_or(&[][..], Vec::as_slice);
-        std::iter::once(exact)
-            .chain(self.prefixes.of(path))
-            .chain([&*self.others])
-            .fold(None, |best: Option<u32>, rules| {
-                rules
-                    .iter()
-                    .copied()
-                    .take_while(|&rule| best.is_none_or(|best| rule < best))
-                    .find(|&rule| matches(rule as usize))
-                    .or(best)
-            })
-            .map(|rule| rule as usize)
-    }
-}
-
-impl Prefixes {
-    fn build(mut prefixes: Vec<(&str, u32)>) -> Self {
-        prefixes.sort();
-        let mut nodes: Vec<PrefixNode> = Vec::new();
-        for (text, rule) in prefixes {
-            match nodes.last_mut() {
-                Some(last) if *last.text == *text => last.rules.push(rule),
-                _ => {
-                    let last = nodes.len().checked_sub(1).map(|index| index as u32);
-                    let parent = ancestors(&nodes, last)
-                        .find(|(_, node)| text.starts_with(&*node.text))
-                        .map(|(index, _)| index);
-                    nodes.push(PrefixNode {
-                        text: text.into(),
-                        parent,
-                        rules: vec![rule],
-                    });
-                }
+    fn add(&mut self, rule: &RouteMatch, position: u32) {
+        let (text, stands) = match &rule.path {
+            PathMatch::Exact(path) => (path, Stands::Whole),
+            PathMatch::Prefix(path) | PathMatch::PathSeparatedPrefix(path) => {
+                (path, Stands::Beginning)
             }
+            PathMatch::Regex(pattern) => return self.add_expression(pattern, position),
+            PathMatch::Connect => return self.others.push(position),
+        };
+        match rule.ignore_case {
+            true => {
+                let lower = text.to_ascii_lowercase();
+                self.folded.insert(lower.as_bytes(), stands, position);
+            }
+            false => self.beginnings.insert(text.as_bytes(), stands, position),
         }
-        Self(nodes)
     }
 
-    /// The rules of every prefix of a path, the longest first.
-    fn of<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a [u32]> {
-        let after = self.0.partition_point(|node| *node.text <= *path);
-        let last = after.checked_sub(1).map(|index| index as u32);
-        ancestors(&self.0, last)
-            .filter(move |(_, node)| path.starts_with(&*node.text))
-            .map(|(_, node)| &*node.rules)
+    fn add_expression(&mut self, pattern: &str, position: u32) {
+        let beginnings = literals(pattern, ExtractKind::Prefix);
+        let endings = || literals(pattern, ExtractKind::Suffix);
+        if let Some(texts) = beginnings {
+            for text in texts {
+                self.beginnings.insert(&text, Stands::Beginning, position);
+            }
+        } else if let Some(texts) = endings() {
+            for mut text in texts {
+                text.reverse();
+                self.endings.insert(&text, Stands::Beginning, position);
+            }
+        } else {
+            self.others.push(position);
+        }
+    }
+
+    fn first(&self, path: &[u8], matches: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut best: Option<u32> = None;
+        let mut show = |rules: &[u32]| {
+            let before = rules.iter().copied();
+            let mut before = before.take_while(|&rule| best.is_none_or(|best| rule < best));
+            best = before.find(|&rule| matches(rule as usize)).or(best);
+        };
+        let (len, last) = (path.len(), path.len().wrapping_sub(1));
+        self.beginnings.walk(len, |place| path[place], &mut show);
+        if !self.folded.is_empty() {
+            let lower = |place: usize| path[place].to_ascii_lowercase();
+            self.folded.walk(len, lower, &mut show);
+        }
+        if !self.endings.is_empty() {
+            self.endings
+                .walk(len, |place| path[last - place], &mut show);
+        }
+        show(&self.others);
+        best.map(|rule| rule as usize)
     }
 }
 
-/// A node and its parents.
-fn ancestors(nodes: &[PrefixNode], from: Option<u32>) -> impl Iterator<Item = (u32, &PrefixNode)> {
-    std::iter::successors(from, |&index| nodes[index as usize].parent)
-        .map(|index| (index, &nodes[index as usize]))
+/// Texts of which one stands at that end of everything an expression matches. None if nothing, or
+/// nothing that leaves anything out, is known.
+fn literals(pattern: &str, kind: ExtractKind) -> Option<Vec<Vec<u8>>> {
+    let parsed = regex_syntax::parse(&Pattern::in_ascii(pattern)).ok()?;
+    let found = Extractor::new().kind(kind).extract(&parsed);
+    let texts = found.literals()?;
+    let tells = texts.iter().all(|text| !text.is_empty());
+    tells.then(|| texts.iter().map(|text| text.as_bytes().to_vec()).collect())
 }

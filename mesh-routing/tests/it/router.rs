@@ -21,7 +21,10 @@ fn path_match() -> impl Strategy<Value = PathMatch> {
         4 => path().prop_map(PathMatch::Exact),
         4 => path().prop_map(PathMatch::Prefix),
         4 => path().prop_map(PathMatch::PathSeparatedPrefix),
-        1 => select(vec!["/a.*", "/[ab]+", ".*", "/a|/b", "/(a/?)*"])
+        3 => select(vec![
+            "/a.*", "/[ab]+", ".*", "/a|/b", "/(a/?)*", ".*b", ".*/ab", "(?i)/A/.*", "/a/.*|/b/.*",
+            "/\\w+/a", "[^\\W]*", "/[^\\d]b?", ".*(a|b)",
+        ])
             .prop_map(|text| PathMatch::Regex(text.into())),
         1 => Just(PathMatch::Connect),
     ]
