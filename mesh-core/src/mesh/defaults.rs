@@ -2,13 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ConnectionPool, LocalityPolicy, OutboundMode, OutlierDetection, ProxySettings, RetryPolicy,
-    TcpKeepalive, TelemetryDefaults, destination, findings::Findings, proxy_settings, scope,
-    traffic,
+    TcpKeepalive, TelemetryDefaults, TlsVersion, destination, findings::Findings, proxy_settings,
+    scope, traffic,
 };
 use crate::{
     config::{
         ConfigSet, Problem, Severity, Source, Spec, TextError, decode_text,
-        istio::{MeshConfig, MeshH2Upgrade},
+        istio::{MeshConfig, MeshH2Upgrade, MeshTls, MeshTlsVersion, NormalizationType},
     },
     identity::{SpiffeId, TrustDomain},
     name::{Host, IpNetwork, ResourceRef},
@@ -45,12 +45,30 @@ pub struct MeshDefaults {
     pub keepalive: Option<TcpKeepalive>,
     /// Whether HTTP/1.1 is carried over HTTP/2.
     pub upgrade_to_http2: bool,
+    /// The oldest version of TLS that is spoken within the mesh.
+    pub min_tls: TlsVersion,
+    /// Which spellings of a path are unified before anybody looks at it.
+    pub paths: PathSpelling,
     /// Where services that are given no address get one; none leaves them without.
     pub virtual_addresses: Option<IpNetwork>,
     /// Who takes telemetry unless a resource says otherwise.
     pub telemetry: TelemetryDefaults,
     /// How proxies run unless a pod says otherwise.
     pub proxies: ProxySettings,
+}
+
+/// Which spellings of a path are unified. Each goes further than the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PathSpelling {
+    /// None.
+    AsWritten,
+    /// Escapes of ordinary letters and dot segments (RFC 3986, section 6.2.2).
+    #[default]
+    Normal,
+    /// Also runs of slashes.
+    MergedSlashes,
+    /// Also `%2F` and `%5C`, which become slashes.
+    DecodedSlashes,
 }
 
 /// Istio's defaults.
@@ -74,6 +92,8 @@ impl Default for MeshDefaults {
             outlier: None,
             keepalive: None,
             upgrade_to_http2: false,
+            min_tls: TlsVersion::V1_2,
+            paths: PathSpelling::default(),
             virtual_addresses: None,
             telemetry: TelemetryDefaults::default(),
             proxies: ProxySettings::default(),
@@ -180,6 +200,14 @@ impl MeshDefaults {
                 .protocol_detection_timeout
                 .map_or(self.protocol_detection_timeout, |t| t.0),
             auto_mtls: written.enable_auto_mtls.unwrap_or(self.auto_mtls),
+            min_tls: self.min_tls(&written.mesh_mtls, findings),
+            paths: match written.path_normalization.normalization {
+                NormalizationType::Default => self.paths,
+                NormalizationType::None => PathSpelling::AsWritten,
+                NormalizationType::Base => PathSpelling::Normal,
+                NormalizationType::MergeSlashes => PathSpelling::MergedSlashes,
+                NormalizationType::DecodeAndMergeSlashes => PathSpelling::DecodedSlashes,
+            },
             virtual_addresses: self.virtual_addresses,
             telemetry: TelemetryDefaults::of(written, findings),
             proxies: ProxySettings::of(written.default_config.as_ref(), findings),
@@ -214,6 +242,26 @@ impl MeshDefaults {
         let at = "data.mesh.localityLbSetting";
         let places = places.map(|places| destination::locality_policy(at, places, findings));
         zones.or(places).unwrap_or_else(|| self.locality.clone())
+    }
+}
+
+impl MeshDefaults {
+    fn min_tls(&self, written: &MeshTls, findings: &mut Findings<'_>) -> TlsVersion {
+        for (name, list) in [
+            ("cipherSuites", &written.cipher_suites),
+            ("ecdhCurves", &written.ecdh_curves),
+        ] {
+            if !list.is_empty() {
+                let reason =
+                    format!("meshMTLS.{name}: not supported yet: only safe ones are offered");
+                findings.warn("data.mesh", reason);
+            }
+        }
+        match written.min_protocol_version {
+            MeshTlsVersion::Auto => self.min_tls,
+            MeshTlsVersion::V1_2 => TlsVersion::V1_2,
+            MeshTlsVersion::V1_3 => TlsVersion::V1_3,
+        }
     }
 }
 

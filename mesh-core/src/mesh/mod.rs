@@ -41,7 +41,7 @@ pub use access::{
 pub use analysis::{analyze, analyze_files};
 pub use assumed::{assumed_virtual_addresses, with_assumed_pods};
 pub use attachment::{Attachment, Audience, MAX_TARGETS};
-pub use defaults::MeshDefaults;
+pub use defaults::{MeshDefaults, PathSpelling};
 pub use destination::{
     Balancing, CallPolicy, Certificate, ClientTls, ConnectionPool, DestinationPolicy, Distribution,
     HashKey, HashTable, Http2Keepalive, LoadPolicy, LocalityLabel, LocalityPolicy,

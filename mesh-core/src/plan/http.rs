@@ -5,6 +5,7 @@ use crate::dataplane::{
     EscapedSlashes, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpFilter, RouteSource,
     ServerHeader,
 };
+use crate::mesh::PathSpelling;
 
 /// Where a connection manager stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub(super) fn connection_manager(
     routes: RouteSource,
     access: &[HttpFilter],
 ) -> HttpConnectionManager {
+    let paths = view.mesh.defaults().paths;
     HttpConnectionManager {
         stat_prefix: stat_prefix.into(),
         codec: HttpCodec::Auto,
@@ -44,9 +46,12 @@ pub(super) fn connection_manager(
         },
         use_remote_address: side == Side::Edge,
         trusted_hops: 0,
-        normalize_path: true,
-        merge_slashes: false,
-        escaped_slashes: EscapedSlashes::Keep,
+        normalize_path: paths >= PathSpelling::Normal,
+        merge_slashes: paths >= PathSpelling::MergedSlashes,
+        escaped_slashes: match paths {
+            PathSpelling::DecodedSlashes => EscapedSlashes::UnescapeAndForward,
+            _ => EscapedSlashes::Keep,
+        },
         upgrades: vec!["websocket".into()],
         generate_request_id: true,
         preserve_external_request_id: side != Side::Edge,

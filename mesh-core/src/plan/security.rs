@@ -27,7 +27,7 @@ pub(super) fn server(view: &View<'_>, alpn: &[&str]) -> ServerTls {
         }),
         require_client_certificate: true,
         alpn: alpn.iter().map(|&name| name.into()).collect(),
-        min_version: TlsVersion::V1_2,
+        min_version: min_version(view),
     }
 }
 
@@ -108,7 +108,7 @@ fn mesh_client(
         sni: Some(sni.unwrap_or_else(default_name)),
         auto_sni: false,
         alpn,
-        min_version: TlsVersion::V1_2,
+        min_version: min_version(view),
     }
 }
 
@@ -174,6 +174,14 @@ fn own_client(
             false => Vec::new(),
         },
         min_version: TlsVersion::V1_2,
+    }
+}
+
+/// The oldest version of TLS that is spoken within the mesh.
+fn min_version(view: &View<'_>) -> TlsVersion {
+    match view.mesh.defaults().min_tls {
+        mesh::TlsVersion::V1_2 => TlsVersion::V1_2,
+        mesh::TlsVersion::V1_3 => TlsVersion::V1_3,
     }
 }
 

@@ -35,6 +35,49 @@ pub struct MeshConfig {
     pub zone_aware_lb_setting: Option<ZoneAwareLbSetting>,
     pub tcp_keepalive: Option<TcpKeepalive>,
     pub h2_upgrade_policy: Option<MeshH2Upgrade>,
+    pub path_normalization: PathNormalization,
+    #[serde(rename = "meshMTLS")]
+    pub mesh_mtls: MeshTls,
+}
+
+/// Which spellings of a path are unified before anybody looks at it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PathNormalization {
+    pub normalization: NormalizationType,
+}
+
+/// Spellings that are unified.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NormalizationType {
+    #[default]
+    Default,
+    None,
+    Base,
+    MergeSlashes,
+    DecodeAndMergeSlashes,
+}
+
+/// How mutual TLS within the mesh is spoken.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MeshTls {
+    pub min_protocol_version: MeshTlsVersion,
+    pub cipher_suites: Vec<String>,
+    pub ecdh_curves: Vec<String>,
+}
+
+/// The oldest version of TLS within the mesh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum MeshTlsVersion {
+    #[default]
+    #[serde(rename = "TLS_AUTO")]
+    Auto,
+    #[serde(rename = "TLSV1_2")]
+    V1_2,
+    #[serde(rename = "TLSV1_3")]
+    V1_3,
 }
 
 /// How a line of an access log is written.

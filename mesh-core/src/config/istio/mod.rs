@@ -25,7 +25,10 @@ pub use destination_rule::{
     TrafficPolicy, Tunnel, Warmup, ZoneAwareLbSetting,
 };
 pub use gateway::{Gateway, GatewayPort, Server, ServerTlsMode, ServerTlsSettings, TlsProtocol};
-pub use mesh_config::{AccessLogEncoding, DefaultTrafficPolicy, MeshConfig, MeshH2Upgrade};
+pub use mesh_config::{
+    AccessLogEncoding, DefaultTrafficPolicy, MeshConfig, MeshH2Upgrade, MeshTls, MeshTlsVersion,
+    NormalizationType, PathNormalization,
+};
 pub use peer_authentication::{MutualTls, MutualTlsMode, PeerAuthentication};
 pub use provider::{
     DefaultProviders, FileAccessLogProvider, LogFormat, PrometheusProvider, ProviderDefinition,

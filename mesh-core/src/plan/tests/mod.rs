@@ -8,6 +8,7 @@ mod determinism;
 mod gateway;
 mod inbound;
 mod memo;
+mod mesh_wide;
 mod outbound;
 mod rules;
 mod samples;
