@@ -45,8 +45,8 @@ const FOLDERS_OF_CORE: &str = "
 /// path that no shipped code names | where | except there | why
 const PATHS: &str = "
     mesh_core::config  | mesh-routing mesh-tls mesh-ca mesh-proxy | | the written form ends in mesh-core
-    mesh_core::mesh    | mesh-routing mesh-tls mesh-ca mesh-proxy | | the resolved form ends in mesh-core
-    mesh_core::plan    | mesh-routing mesh-tls mesh-ca mesh-proxy | | plans arrive through a feed
+    mesh_core::mesh    | mesh-routing mesh-tls mesh-ca mesh-proxy | mesh-routing/src/simulation | the resolved form ends in mesh-core
+    mesh_core::plan    | mesh-routing mesh-tls mesh-ca mesh-proxy | mesh-routing/src/simulation | plans arrive through a feed
     envoy_types        | everywhere     | mesh-xds/src/proto        | the wire's words live behind one door
     mesh_xds::proto    | mesh-ca mesh-proxy examples fuzz |         | the wire's words stay in mesh-xds
     mesh_xds           | mesh-proxy/src | mesh-proxy/src/sidecar.rs | only the sidecar knows how plans travel

@@ -1,7 +1,11 @@
 //! What can be told of configuration before it goes anywhere: `mesh check` and its neighbours.
 
+mod account;
 mod files;
+mod load;
 mod problems;
 
+pub use account::account;
 pub use files::{ReadError, Written, read};
+pub use load::{Loaded, load};
 pub use problems::{Tally, json, report};

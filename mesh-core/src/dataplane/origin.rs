@@ -78,7 +78,7 @@ impl fmt::Debug for Origin {
 
 impl Serialize for Origin {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(self)
+        out.collect_str(&format_args!("{self:?}"))
     }
 }
 

@@ -56,7 +56,7 @@ pub use mtls::{MtlsMode, MtlsPolicy, WorkloadMtls};
 pub use proxy_settings::ProxySettings;
 pub use question::{
     Call, CallError, CallScheme, Caller, Expectation, ExpectedFault, ExpectedMirror,
-    ExpectedOutcome, ExpectedRetries, MeshTest, Question, TestCase,
+    ExpectedOutcome, ExpectedRetries, MeshTest, Question, TestCase, unix_seconds,
 };
 pub use rate_limit::{
     LimitKey, LimitMatch, LimitPriority, LimitRule, MAX_LIMIT_KEYS, MAX_LIMIT_SPAN, MAX_LIMITS,
@@ -88,9 +88,9 @@ use std::{
 };
 
 use crate::{
-    config::{Resource, Spec, kubernetes::Secret},
+    config::{Resource, Source, Spec, kubernetes::Secret},
     identity::SpiffeId,
-    name::{Host, Labels, Selector},
+    name::{Host, Labels, ResourceRef, Selector},
 };
 use attachment::Recipient;
 use meaning::Meanings;
@@ -361,6 +361,17 @@ impl Mesh {
     ) -> impl Iterator<Item = &'a Arc<Gateway>> {
         let all = self.rules.gateways.iter();
         all.filter(|gateway| gateway.is_opened_by(namespace, labels))
+    }
+
+    /// Where a field of a resource is written, or the nearest one above it; empty for the resource
+    /// as a whole. None if the resource is not part of the mesh.
+    pub fn source_of(&self, reference: &ResourceRef, field: &str) -> Option<Source> {
+        let mut written = self.rules.written.iter();
+        let resource = written.find(|resource| resource.reference == *reference)?;
+        Some(Source {
+            file: resource.source.file.clone(),
+            line: resource.line_of(field),
+        })
     }
 
     /// Every MeshTest, oldest first.

@@ -131,7 +131,7 @@ pub(super) fn authorize(
         matches: policy.failed.is_none(),
         because: policy.failed.map(|clause| {
             let Clause { wanted, found, .. } = clause;
-            format!("{wanted} is wanted, found {found}")
+            format!("wanted is {wanted}; {found}")
         }),
         on_trial: policy.is_shadow,
     });

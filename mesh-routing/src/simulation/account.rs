@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use mesh_core::dataplane::{NodeKind, Origin};
+use mesh_core::{
+    dataplane::{NodeKind, Origin},
+    mesh::Mesh,
+};
 use serde::Serialize;
 
 use crate::explain::{Explanation, Outcome, RouteStep, SentRequest, SentStep};
@@ -34,6 +37,8 @@ pub struct Account {
     pub delivered: Option<SentRequest>,
     /// Headers that proxies write on the answer as the caller sees it; a removed one has no value.
     pub response_headers: BTreeMap<String, Option<String>>,
+    /// Where the rules that are named are written: `file:line` by resource and field.
+    pub places: BTreeMap<String, String>,
 }
 
 /// Where an application connects to.
@@ -67,4 +72,58 @@ impl Account {
     pub fn route(&self) -> Option<&RouteStep> {
         self.hops.first()?.explanation.http.as_ref()?.route.as_ref()
     }
+
+    /// Where a rule is written, as `file:line`.
+    pub fn place(&self, origin: &Origin) -> Option<&str> {
+        self.places.get(&key(origin)).map(String::as_str)
+    }
+
+    /// Looks up where everything that is named is written.
+    pub(super) fn locate(&mut self, mesh: &Mesh) {
+        let mut places = BTreeMap::new();
+        for origin in self.hops.iter().flat_map(|hop| origins(&hop.explanation)) {
+            let field = origin.field.as_deref().unwrap_or_default();
+            if let Some(source) = mesh.source_of(&origin.resource, field) {
+                places.insert(key(origin), source.to_string());
+            }
+        }
+        self.places = places;
+    }
+}
+
+/// A resource and its field.
+fn key(origin: &Origin) -> String {
+    match &origin.field {
+        Some(field) => format!("{origin} {field}"),
+        None => origin.to_string(),
+    }
+}
+
+/// Every rule that an explanation names.
+fn origins(explanation: &Explanation) -> Vec<&Origin> {
+    let mut all: Vec<&Origin> = Vec::new();
+    let http = explanation.http.as_ref();
+    let filters = http.map_or(&[][..], |http| &http.filters);
+    for filter in explanation.network.iter().chain(filters) {
+        all.extend(
+            filter
+                .policies
+                .iter()
+                .filter_map(|policy| policy.origin.as_ref()),
+        );
+    }
+    if let Some(route) = http.and_then(|http| http.route.as_ref()) {
+        all.extend(
+            route
+                .rejected
+                .iter()
+                .filter_map(|rule| rule.origin.as_ref()),
+        );
+        all.extend(route.chosen.iter().filter_map(|rule| rule.origin.as_ref()));
+    }
+    if let Some(sent) = &explanation.sent {
+        all.extend(sent.rule.iter().chain(&sent.policy));
+    }
+    all.extend(&explanation.decision.denied_by);
+    all
 }

@@ -15,6 +15,7 @@
 mod account;
 mod address;
 mod judge;
+mod lines;
 mod party;
 mod print;
 mod walk;
@@ -26,6 +27,7 @@ use std::{
 
 pub use account::{Account, Hop, Resolved};
 pub use judge::{CaseReport, Difference};
+pub use lines::{Line, LineKind};
 use mesh_core::{
     dataplane::NodeKind,
     mesh::{Mesh, MeshTest, Question, Workload},

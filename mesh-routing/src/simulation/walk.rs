@@ -77,6 +77,7 @@ pub(super) fn walk(simulation: &Simulation, question: &Question) -> Result<Accou
             mutual_tls: false,
             delivered: None,
             response_headers: BTreeMap::new(),
+            places: BTreeMap::new(),
         },
     };
     match (&question.caller, caller) {
@@ -88,6 +89,7 @@ pub(super) fn walk(simulation: &Simulation, question: &Question) -> Result<Accou
         }
         _ => way.arrive(resolved.address),
     }
+    way.account.locate(mesh);
     Ok(way.account)
 }
 

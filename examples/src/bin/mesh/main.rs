@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a program talks to its user")]
 
 mod check;
+mod explain;
 mod proxy;
 mod up;
 
@@ -34,6 +35,8 @@ enum Command {
     Up(up::Up),
     /// Say what is wrong with configuration, with file and line, why, and what to do
     Check(check::Check),
+    /// Say what becomes of a call, and which rules decide it, from files alone
+    Explain(explain::Explain),
     /// Run one proxy on an Envoy bootstrap file, until interrupted
     Proxy(proxy::Proxy),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let Flags { command } = Flags::parse();
     match command {
         Command::Check(check) => check::run(&check),
+        Command::Explain(explain) => explain::run(&explain),
         Command::Up(up) => on_runtime(up::run(up)),
         Command::Proxy(proxy) => on_runtime(proxy::run(proxy)),
     }

@@ -191,7 +191,7 @@ fn outcome(written: config::ExpectedOutcome) -> ExpectedOutcome {
 
 /// Seconds since 1970 of `2026-01-01T00:00:00Z` (RFC 3339 in UTC, without fractions), or of a plain
 /// number of them.
-pub(super) fn unix_seconds(text: &str) -> Option<u64> {
+pub fn unix_seconds(text: &str) -> Option<u64> {
     if let Ok(seconds) = text.parse() {
         return Some(seconds);
     }

@@ -9,6 +9,7 @@ pub use expectation::{
     Expectation, ExpectedFault, ExpectedMirror, ExpectedOutcome, ExpectedRetries,
 };
 pub(super) use lower::mesh_test;
+pub use lower::unix_seconds;
 
 use std::collections::BTreeMap;
 
