@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use mesh_core::{
     dataplane::{Direction, NodeKind},
-    mesh::{Call, Caller, Question, Workload, WorkloadAddress},
+    mesh::{Call, Caller, Mesh, Question, Service, Workload, WorkloadAddress},
 };
 
 use super::{
@@ -62,9 +62,12 @@ pub(super) fn walk(simulation: &Simulation, question: &Question) -> Result<Accou
         request,
         account: Account {
             question: question.call.to_string(),
-            caller: match &caller {
-                Some(workload) => party::display(workload),
-                None => "outside".to_owned(),
+            caller: match (&question.caller, &caller) {
+                (Caller::Gateway { .. }, Some(gateway)) => {
+                    format!("outside, by {},", party::display(gateway))
+                }
+                (_, Some(workload)) => party::display(workload),
+                (_, None) => "outside".to_owned(),
             },
             resolved: resolved.clone(),
             hops: Vec::new(),
@@ -131,24 +134,34 @@ fn instance_of(simulation: &Simulation, question: &Question) -> Result<Resolved,
             None => Err(Unanswerable::Nowhere(host.clone())),
         };
     };
-    let ready: Vec<SocketAddr> = mesh
-        .endpoints()
-        .of(service, *port)
-        .iter()
+    match any_instance(mesh, service, *port, question.seed) {
+        Some(address) => Ok(Resolved {
+            address,
+            what: format!("an instance of {}", service.host),
+        }),
+        None => Err(Unanswerable::Nowhere(host.clone())),
+    }
+}
+
+/// The instance that the network leads to in place of a service's own address.
+fn instance_behind(simulation: &Simulation, address: SocketAddr, seed: u64) -> Option<SocketAddr> {
+    let mesh = simulation.mesh();
+    let mut services = mesh.services().iter();
+    let service = services.find(|service| service.addresses.contains(&address.ip()))?;
+    any_instance(mesh, service, address.port(), seed).filter(|instance| *instance != address)
+}
+
+fn any_instance(mesh: &Mesh, service: &Service, port: u16, seed: u64) -> Option<SocketAddr> {
+    let instances = mesh.endpoints().of(service, port).iter();
+    let ready: Vec<SocketAddr> = instances
         .filter(|instance| instance.is_ready)
         .filter_map(|instance| match instance.address {
             WorkloadAddress::Ip(address) => Some(SocketAddr::new(address, instance.port)),
             WorkloadAddress::Dns(_) => None,
         })
         .collect();
-    let chosen = Dice::new(question.seed).below(ready.len().max(1) as u64) as usize;
-    match ready.get(chosen) {
-        Some(address) => Ok(Resolved {
-            address: *address,
-            what: format!("an instance of {}", service.host),
-        }),
-        None => Err(Unanswerable::Nowhere(host.clone())),
-    }
+    let chosen = Dice::new(seed).below(ready.len().max(1) as u64) as usize;
+    ready.get(chosen).copied()
 }
 
 fn address_of(workload: &Workload, port: u16) -> Result<SocketAddr, Unanswerable> {
@@ -311,7 +324,10 @@ impl Way<'_> {
         let sent = self.account.hops.last();
         let sent = sent.and_then(|hop| hop.explanation.sent.as_ref()?.request.clone());
         match party::at(mesh, address.ip()).cloned() {
-            None => self.deliver(sent, format!("leaves the mesh for {address}")),
+            None => match instance_behind(self.simulation, address, self.question.seed) {
+                Some(instance) => self.arrive(instance),
+                None => self.deliver(sent, format!("leaves the mesh for {address}")),
+            },
             Some(workload) if !party::has_proxy(mesh, &workload) => {
                 let name = party::display(&workload);
                 let port = address.port();
