@@ -9,8 +9,10 @@ mod compile_error;
 mod connection;
 mod dice;
 pub mod explain;
+pub mod expression;
 pub mod hash;
 mod joined;
+pub mod limit;
 mod offer;
 pub mod path;
 mod predicate;
@@ -26,6 +28,7 @@ pub use chain::{ChainAccount, ChainRef, ChainRejection, ChainSelector, ChainStep
 pub use compile_error::{CompileError, Defect};
 pub use connection::ConnectionFacts;
 pub use dice::Dice;
+pub use limit::{LimitRequest, LimitVerdict, RateLimiter};
 pub use offer::upstream_alpn;
 pub use request::RequestHead;
 pub use router::{Instead, Matched, NoRoute, RefusedHost, Route, RouteId, Router};

@@ -3,7 +3,8 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    AccessLog, AccessRules, JwtFilter, Name, Origin, RouteTable, Tracing, WeightedCluster, human,
+    AccessLog, AccessRules, JwtFilter, MetricSettings, Name, Origin, RateLimitFilter, RouteTable,
+    Tracing, WeightedCluster, human,
 };
 
 /// What happens to a connection before its chain ends it.
@@ -138,6 +139,10 @@ pub enum HttpFilter {
     GrpcStats,
     /// Istio's standard metrics.
     IstioStats,
+    /// Istio's standard metrics, changed like this.
+    ChangedStats(MetricSettings),
+    /// Decide how many requests pass.
+    RateLimit(RateLimitFilter),
     /// Offer Istio's ALPN names upstream.
     IstioAlpn,
 }

@@ -10,6 +10,7 @@ mod endpoints;
 mod feed;
 mod filter;
 mod human;
+mod limit;
 mod listener;
 mod node;
 mod origin;
@@ -34,6 +35,7 @@ pub use filter::{
     EscapedSlashes, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpFilter, NetworkFilter,
     RbacFilter, RouteSource, ServerHeader, TcpProxy, Tunnel,
 };
+pub use limit::{LimitKey, LimitMatch, LimitPriority, RateLimit, RateLimitFilter};
 pub use listener::{
     ChainMatch, Direction, FilterChain, Listener, ListenerFilters, SourceType, Terminal,
     TransportProtocol,
@@ -53,7 +55,10 @@ pub use security::{
     ClientTls, PeerValidation, SanMatch, Secret, SecretSource, SecretValue, ServerTls, TlsVersion,
 };
 pub use snapshot::Snapshot;
-pub use telemetry::{AccessLog, AccessLogFilter, AccessLogFormat, Tracing};
+pub use telemetry::{
+    AccessLog, AccessLogFilter, AccessLogFormat, MetricChange, MetricSettings, SpanTag,
+    SpanTagValue, Tracing,
+};
 pub use token::{ClaimHeader, JwtFilter, JwtHeader, JwtProvider};
 
 pub use crate::name::IpNetwork;

@@ -6,7 +6,7 @@ use super::{Name, human};
 use crate::name::Pattern;
 
 /// A share of requests, in millionths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Fraction(u32);
 

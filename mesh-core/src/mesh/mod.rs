@@ -53,7 +53,7 @@ pub use exports::Exports;
 pub use gateway::{ClientCertificate, EndTls, Gateway, Server, ServerHost, ServerTls, TlsVersion};
 pub use meaning::read;
 pub use mtls::{MtlsMode, MtlsPolicy, WorkloadMtls};
-pub use proxy_settings::ProxySettings;
+pub use proxy_settings::{ForwardedClientCert, ProxySettings};
 pub use question::{
     Call, CallError, CallScheme, Caller, Expectation, ExpectedFault, ExpectedMirror,
     ExpectedOutcome, ExpectedRetries, MeshTest, Question, TestCase, unix_seconds,

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{SpanTag, findings::Findings, share::PerMillion, telemetry};
+pub use crate::config::istio::ForwardClientCertDetails as ForwardedClientCert;
 use crate::config::{
     Problem, Resource, Severity,
-    istio::{self, ConnectionProfile, ForwardClientCertDetails},
+    istio::{self, ConnectionProfile},
 };
 
 /// How proxies run.
@@ -20,9 +21,9 @@ pub struct ProxySettings {
     /// How many trusted proxies stand before a gateway.
     pub trusted_proxies: u32,
     /// What a gateway does with `x-forwarded-client-cert`; none for Istio's default.
-    pub gateway_client_cert: Option<ForwardClientCertDetails>,
+    pub gateway_client_cert: Option<ForwardedClientCert>,
     /// What a sidecar does with it towards its application; none for Istio's default.
-    pub sidecar_client_cert: Option<ForwardClientCertDetails>,
+    pub sidecar_client_cert: Option<ForwardedClientCert>,
     /// Make no `x-request-id`.
     pub no_request_id: bool,
     /// The value of `server`; empty to leave the application's own.
@@ -89,8 +90,8 @@ impl ProxySettings {
     }
 }
 
-fn said(written: ForwardClientCertDetails) -> Option<ForwardClientCertDetails> {
-    (written != ForwardClientCertDetails::Undefined).then_some(written)
+fn said(written: ForwardedClientCert) -> Option<ForwardedClientCert> {
+    (written != ForwardedClientCert::Undefined).then_some(written)
 }
 
 /// Bounds of a connection that are written one by one.

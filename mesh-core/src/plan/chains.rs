@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{names, telemetry, view::View};
+use super::{names, view::View};
 use crate::{
     dataplane::{
         ChainMatch, FilterChain, HeaderEdits, HttpConnectionManager, Name, NetworkFilter, Origin,
@@ -95,7 +95,7 @@ pub(super) fn proxy_to(view: &View<'_>, cluster: impl Into<Name>) -> TcpProxy {
         clusters: vec![whole],
         idle_timeout: None,
         tunnel: None,
-        access_log: telemetry::access_log(view.options),
+        access_log: view.as_client.access_log.clone(),
         origin: None,
     }
 }

@@ -10,7 +10,7 @@ use super::{
     access::{self, Access},
     chains, clusters, gateway_tables, http,
     http::Side,
-    secrets, security, telemetry,
+    secrets, security,
     view::View,
 };
 use crate::{
@@ -34,6 +34,7 @@ pub(super) struct Open<'a> {
 /// Plans every listener that a Gateway asks this proxy to open.
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
     let access = access::in_effect(view, problems);
+    problems.extend_from_slice(&view.as_client.problems);
     let mut doors: BTreeMap<(IpAddr, u16), Vec<Open<'_>>> = BTreeMap::new();
     for gateway in view
         .mesh
@@ -117,7 +118,7 @@ impl Door<'_> {
             },
             filter_chains: chains,
             default_filter_chain: None,
-            access_log: telemetry::refused_log(self.view.options),
+            access_log: self.view.as_client.refused_log(),
         })
     }
 

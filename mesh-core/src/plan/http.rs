@@ -1,11 +1,16 @@
 //! How requests are taken out of connections: Istio's settings of the connection manager.
 
-use super::{telemetry, view::View};
-use crate::dataplane::{
-    EscapedSlashes, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpFilter, RouteSource,
-    ServerHeader,
-};
+use std::time::Duration;
+
+use super::{limits, view::View};
 use crate::mesh::PathSpelling;
+use crate::{
+    dataplane::{
+        EscapedSlashes, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpFilter,
+        RouteSource, ServerHeader,
+    },
+    mesh::{ForwardedClientCert, ProxySettings},
+};
 
 /// Where a connection manager stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,12 +32,16 @@ pub(super) fn connection_manager(
     access: &[HttpFilter],
 ) -> HttpConnectionManager {
     let paths = view.mesh.defaults().paths;
-    HttpConnectionManager {
+    let recording = match side {
+        Side::Inbound => &view.as_server,
+        Side::Outbound | Side::Edge => &view.as_client,
+    };
+    let mut manager = HttpConnectionManager {
         stat_prefix: stat_prefix.into(),
         codec: HttpCodec::Auto,
         routes,
-        filters: filters(side, access),
-        access_log: telemetry::access_log(view.options),
+        filters: filters(view, side, access, recording.metrics.as_ref()),
+        access_log: recording.access_log.clone(),
         // Outbound, the name is Envoy's own: kept for compatibility by Istio.
         server_name: match side {
             Side::Outbound => "envoy".into(),
@@ -60,18 +69,74 @@ pub(super) fn connection_manager(
         idle_timeout: None,
         max_request_headers_kb: None,
         max_concurrent_streams: None,
-        tracing: view.options.tracing,
+        tracing: recording.tracing.clone(),
+    };
+    settle(&mut manager, side, &view.mesh.defaults().proxies);
+    manager
+}
+
+/// Changes what proxies are set to do otherwise than Istio's default.
+fn settle(manager: &mut HttpConnectionManager, side: Side, settings: &ProxySettings) {
+    if side == Side::Edge {
+        manager.trusted_hops = settings.trusted_proxies;
+        if let Some(details) = settings.gateway_client_cert {
+            manager.forward_client_cert = client_cert(details);
+        }
+        if settings.edge_profile {
+            bound(manager);
+        }
+    }
+    if let (Side::Inbound, Some(details)) = (side, settings.sidecar_client_cert) {
+        manager.forward_client_cert = client_cert(details);
+    }
+    manager.generate_request_id = !settings.no_request_id;
+    match settings.server.as_deref() {
+        None => {}
+        Some("") => manager.server_header = ServerHeader::PassThrough,
+        Some(value) => manager.server_name = value.into(),
     }
 }
 
-/// Istio's order. The peer must be known before anybody is judged.
-fn filters(side: Side, access: &[HttpFilter]) -> Vec<HttpFilter> {
+/// Istio's profile EDGE: bounds for callers that nobody knows.
+fn bound(manager: &mut HttpConnectionManager) {
+    manager.idle_timeout = Some(Duration::from_secs(60 * 60));
+    manager.stream_idle_timeout = Some(Duration::from_secs(5 * 60));
+    manager.request_headers_timeout = Some(Duration::from_secs(60));
+    manager.max_concurrent_streams = Some(100);
+    manager.merge_slashes = true;
+    manager.escaped_slashes = EscapedSlashes::UnescapeAndRedirect;
+}
+
+fn client_cert(details: ForwardedClientCert) -> ForwardClientCert {
+    match details {
+        ForwardedClientCert::Undefined | ForwardedClientCert::Sanitize => {
+            ForwardClientCert::Sanitize
+        }
+        ForwardedClientCert::ForwardOnly => ForwardClientCert::ForwardOnly,
+        ForwardedClientCert::AppendForward => ForwardClientCert::AppendForward,
+        ForwardedClientCert::SanitizeSet => ForwardClientCert::SanitizeSet,
+        ForwardedClientCert::AlwaysForwardOnly => ForwardClientCert::AlwaysForwardOnly,
+    }
+}
+
+/// Istio's order. The peer must be known before anybody is judged, and a caller who may not call
+/// uses up nobody's limit.
+fn filters(
+    view: &View<'_>,
+    side: Side,
+    access: &[HttpFilter],
+    metrics: Option<&HttpFilter>,
+) -> Vec<HttpFilter> {
     let mut filters = vec![HttpFilter::PeerMetadata];
     filters.extend_from_slice(access);
+    if side != Side::Outbound {
+        filters.extend(limits::in_effect(view));
+    }
     filters.push(HttpFilter::GrpcStats);
     if side != Side::Inbound {
         filters.push(HttpFilter::IstioAlpn);
     }
-    filters.extend([HttpFilter::Fault, HttpFilter::Cors, HttpFilter::IstioStats]);
+    filters.extend([HttpFilter::Fault, HttpFilter::Cors]);
+    filters.extend(metrics.cloned());
     filters
 }

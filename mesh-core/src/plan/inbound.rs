@@ -10,7 +10,7 @@ use super::{
     access::{self, Access},
     chains, clusters, http,
     http::Side,
-    names, policy, retries, security, tables, telemetry,
+    names, policy, retries, security, tables,
     view::View,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     dataplane::{
         Balancing, ChainMatch, Cluster, Direction, Discovery, EndpointSet, FilterChain, Forward,
         HeaderEdits, Listener, ListenerFilters, Name, Route, RouteAction, RouteSource, RouteTable,
-        Snapshot, TransportProtocol, UpstreamProtocol,
+        Snapshot, TcpProxy, TransportProtocol, UpstreamProtocol,
     },
     mesh::{ConnectionPool, IngressEndpoint, IngressListener, MtlsMode, Service},
     name::{AppProtocol, Labels, NamedPort},
@@ -47,11 +47,12 @@ struct Port<'a> {
 /// Plans the inbound listeners and their clusters.
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
     let access = access::in_effect(view, problems);
+    problems.extend_from_slice(&view.as_server.problems);
     let mtls = view.mesh.mtls(&view.node.namespace, &view.node.labels);
     let mut filter_chains = vec![chains::tcp(
         "virtualInbound-blackhole",
         at_port(names::INBOUND_PORT),
-        chains::proxy_to(view, names::BLACK_HOLE),
+        served(view, names::BLACK_HOLE.into()),
     )];
     let mut ports = ports(view, problems);
     if let Some(ingress) = &view.ingress {
@@ -153,7 +154,7 @@ fn listener(view: &View<'_>, original_dst: bool, filter_chains: Vec<FilterChain>
         },
         filter_chains,
         default_filter_chain: None,
-        access_log: telemetry::refused_log(view.options),
+        access_log: view.as_server.refused_log(),
     }
 }
 
@@ -333,7 +334,7 @@ impl Target<'_> {
 
     fn bytes(&self, transport: TransportProtocol, alpn: &[&str]) -> FilterChain {
         let name = self.chain_name(names::VIRTUAL_INBOUND);
-        let proxy = chains::proxy_to(self.view, self.cluster.clone());
+        let proxy = served(self.view, self.cluster.clone());
         let chain = chains::tcp(&name, self.matches(transport, alpn), proxy);
         chains::after(self.access.connections.clone(), chain)
     }
@@ -388,6 +389,14 @@ impl Target<'_> {
             ignore_port_in_host_matching: false,
             headers: HeaderEdits::default(),
         }
+    }
+}
+
+/// Passes bytes of callers on to a cluster.
+fn served(view: &View<'_>, cluster: Name) -> TcpProxy {
+    TcpProxy {
+        access_log: view.as_server.access_log.clone(),
+        ..chains::proxy_to(view, cluster)
     }
 }
 

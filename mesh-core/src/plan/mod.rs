@@ -22,6 +22,7 @@ mod gateway_tables;
 mod hosts;
 mod http;
 mod inbound;
+mod limits;
 mod matches;
 mod memo;
 mod names;
@@ -71,9 +72,7 @@ impl Default for PlanOptions<'_> {
             roots_pem: None,
             key_sets: Arc::default(),
             access_log: None,
-            tracing: Some(Tracing {
-                random_sampling: Fraction::per_million(10_000),
-            }),
+            tracing: Some(Tracing::sampling(Fraction::per_million(10_000))),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     chains,
     connections::{addresses, connections},
     http::{self, Side},
-    names, tables, telemetry,
+    names, tables,
     view::View,
 };
 use crate::{
@@ -29,6 +29,7 @@ const OWN_PORTS: [u16; 4] = [names::OUTBOUND_PORT, names::INBOUND_PORT, 15021, 1
 
 /// Plans every outbound listener and its route tables.
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
+    problems.extend_from_slice(&view.as_client.problems);
     let mut listeners = BTreeMap::new();
     match view.egress.clone() {
         None => {
@@ -283,7 +284,7 @@ impl Call<'_> {
             },
             filter_chains: requests.into_iter().chain(chains_).collect(),
             default_filter_chain: default,
-            access_log: telemetry::refused_log(view.options),
+            access_log: view.as_client.refused_log(),
         }
     }
 }
@@ -328,7 +329,7 @@ fn virtual_outbound(view: &View<'_>) -> Listener {
             ),
         ],
         default_filter_chain: None,
-        access_log: telemetry::refused_log(view.options),
+        access_log: view.as_client.refused_log(),
     }
 }
 
@@ -348,6 +349,6 @@ fn proxy_listener(view: &View<'_>, port: u16, routes: Name) -> Listener {
         listener_filters: ListenerFilters::default(),
         filter_chains: vec![chains::http("", ChainMatch::default(), manager)],
         default_filter_chain: None,
-        access_log: telemetry::refused_log(view.options),
+        access_log: view.as_client.refused_log(),
     }
 }

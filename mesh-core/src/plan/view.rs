@@ -4,13 +4,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{PlanOptions, names, policy};
+use super::{PlanOptions, names, policy, telemetry::Recording};
 use crate::{
     dataplane::{HashPolicy, Name, Node, NodeKind},
     mesh::{
-        CallPolicy, Client, ConnectionPool, Destination, DestinationPolicy, EgressListener,
-        IngressListener, Mesh, OutboundMode, Resolution, RetryPolicy, Service, ServicePort,
-        TrafficRules,
+        CallPolicy, CallSide, Client, ConnectionPool, Destination, DestinationPolicy,
+        EgressListener, IngressListener, Mesh, OutboundMode, Resolution, RetryPolicy, Service,
+        ServicePort, TrafficRules,
     },
     name::{AppProtocol, Host},
 };
@@ -30,6 +30,10 @@ pub(super) struct View<'a> {
     pub(super) ingress: Option<Arc<[IngressListener]>>,
     /// The most its application is given at once, where a port does not say otherwise.
     pub(super) inbound_pool: Option<ConnectionPool>,
+    /// What is recorded of what it calls.
+    pub(super) as_client: Arc<Recording>,
+    /// What is recorded of what calls it.
+    pub(super) as_server: Arc<Recording>,
     /// The services it calls by name or address, by host.
     services: Vec<&'a Arc<Service>>,
     /// All that its calls may be led to, by host: rules may lead to services it does not call.
@@ -79,6 +83,8 @@ impl<'a> View<'a> {
             node,
             options,
             outbound,
+            as_client: Recording::of(mesh, node, options, CallSide::Client).into(),
+            as_server: Recording::of(mesh, node, options, CallSide::Server).into(),
             egress_proxy: None,
             egress: None,
             ingress: None,
@@ -94,6 +100,8 @@ impl<'a> View<'a> {
         let services = self.services.iter().copied();
         let services: Vec<_> = services.filter(|service| listener.sees(service)).collect();
         Self {
+            as_client: self.as_client.clone(),
+            as_server: self.as_server.clone(),
             egress_proxy: self.egress_proxy.clone(),
             egress: Some([listener.clone()].into()),
             ingress: None,

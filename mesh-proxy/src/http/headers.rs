@@ -63,7 +63,7 @@ pub(super) fn receive(exchange: &mut Exchange<'_>) -> Result<Option<Response<Pro
     }
     settle_client_cert(exchange);
     settle_request_id(exchange);
-    if let Some(tracing) = exchange.http.shared.planned.tracing {
+    if let Some(tracing) = &exchange.http.shared.planned.tracing {
         trace_context::ensure(&mut exchange.head.headers, tracing, exchange.seed);
     }
     Ok(redirect)

@@ -30,7 +30,7 @@ pub(super) fn request_id(seed: u64) -> HeaderValue {
 
 /// Starts a trace where the request belongs to none. One that belongs to a trace already passes
 /// untouched: this proxy reports no span that could be the parent of others.
-pub(super) fn ensure(headers: &mut HeaderMap, tracing: Tracing, seed: u64) {
+pub(super) fn ensure(headers: &mut HeaderMap, tracing: &Tracing, seed: u64) {
     if [&TRACEPARENT, &B3, &B3_TRACE_ID]
         .iter()
         .any(|name| headers.contains_key(*name))
@@ -78,14 +78,12 @@ mod tests {
     #[test]
     fn a_trace_is_started_once() {
         let mut headers = HeaderMap::new();
-        let tracing = Tracing {
-            random_sampling: Fraction::ALL,
-        };
-        ensure(&mut headers, tracing, 1);
+        let tracing = Tracing::sampling(Fraction::ALL);
+        ensure(&mut headers, &tracing, 1);
         let first = headers.clone();
         assert!(first[TRACEPARENT].to_str().unwrap().ends_with("-01"));
         assert_eq!(first[B3_SAMPLED], "1");
-        ensure(&mut headers, tracing, 2);
+        ensure(&mut headers, &tracing, 2);
         assert_eq!(headers, first);
     }
 
@@ -94,13 +92,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(B3, HeaderValue::from_static("0"));
         let before = headers.clone();
-        ensure(
-            &mut headers,
-            Tracing {
-                random_sampling: Fraction::ALL,
-            },
-            1,
-        );
+        ensure(&mut headers, &Tracing::sampling(Fraction::ALL), 1);
         assert_eq!(headers, before);
     }
 }

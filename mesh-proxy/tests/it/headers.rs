@@ -64,9 +64,7 @@ async fn an_edge_believes_nobody() {
 #[tokio::test]
 async fn requests_are_named_and_traced() {
     let tracing = |http: &mut HttpConnectionManager| {
-        http.tracing = Some(Tracing {
-            random_sampling: Fraction::ALL,
-        });
+        http.tracing = Some(Tracing::sampling(Fraction::ALL));
     };
     let seen = through(tracing, &[]).await;
     assert_eq!(seen.header("x-request-id").unwrap().len(), 36);

@@ -7,6 +7,8 @@ mod actions;
 mod balance;
 mod cases;
 mod chain;
+mod expression;
+mod limit;
 mod mesh;
 mod path;
 mod request;

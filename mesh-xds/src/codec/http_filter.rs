@@ -5,8 +5,9 @@ use mesh_core::dataplane::HttpFilter;
 use super::{
     access,
     any::{full_name, holds, pack, unpack},
+    limit,
     reader::{Reader, Unread},
-    token,
+    stats, token,
 };
 use crate::proto::{
     hcm, http_cors, http_fault, http_grpc_stats, http_rbac, http_router, jwt_authn, wkt,
@@ -26,6 +27,11 @@ pub(super) fn http_filter(value: &HttpFilter) -> hcm::HttpFilter {
     match value {
         HttpFilter::PeerMetadata => optional(PEER_METADATA),
         HttpFilter::IstioStats => optional(ISTIO_STATS),
+        HttpFilter::ChangedStats(settings) => hcm::HttpFilter {
+            is_optional: true,
+            ..required(ISTIO_STATS.0, pack(&stats::plugin(settings)))
+        },
+        HttpFilter::RateLimit(limits) => required(limit::NAME, limit::encode(limits)),
         HttpFilter::IstioAlpn => optional(ISTIO_ALPN),
         HttpFilter::JwtAuthn(tokens) => required(
             "envoy.filters.http.jwt_authn",
@@ -115,6 +121,9 @@ fn read_http_filter(r: &mut Reader, wire: hcm::HttpFilter) -> Option<HttpFilter>
         }
         None => wkt::Any::default(),
     };
+    if full_name(&any.type_url) == ISTIO_STATS.1 && !any.value.is_empty() {
+        return r.within("typed_config", |r| stats::read(r, &any));
+    }
     let istio = [
         (PEER_METADATA, HttpFilter::PeerMetadata),
         (ISTIO_STATS, HttpFilter::IstioStats),
@@ -154,6 +163,9 @@ fn read_http_config(
     }
     if holds::<http_cors::Cors>(any) {
         return Some(HttpFilter::Cors);
+    }
+    if full_name(&any.type_url) == limit::TYPE_NAME {
+        return limit::decode(r, any).map(HttpFilter::RateLimit);
     }
     if holds::<http_grpc_stats::FilterConfig>(any) {
         return Some(HttpFilter::GrpcStats);

@@ -15,6 +15,7 @@ pub(crate) mod cluster;
 mod endpoints;
 mod filter;
 mod http_filter;
+mod limit;
 pub(crate) mod listener;
 mod matcher;
 mod metadata;
@@ -24,6 +25,7 @@ pub(crate) mod reader;
 mod route;
 pub(crate) mod scalar;
 pub(crate) mod security;
+mod stats;
 mod telemetry;
 #[cfg(test)]
 mod tests;

@@ -2,20 +2,26 @@
 
 use std::{collections::BTreeMap, mem::take};
 
-use mesh_core::dataplane::{AccessLog, AccessLogFilter, AccessLogFormat, Fraction, Tracing};
+use mesh_core::{
+    dataplane::{
+        AccessLog, AccessLogFilter, AccessLogFormat, Fraction, SpanTag, SpanTagValue, Tracing,
+    },
+    expression::Expression,
+};
 
 use super::{
     any::{holds, pack, unpack},
     metadata::{object, read_text, text},
     reader::{Reader, Unread},
-    scalar::{percent, read_percent},
+    scalar::{number, percent, read_percent},
 };
-use crate::proto::{accesslog, core, file_log, hcm, stream_log, wkt};
+use crate::proto::{accesslog, cel_filter, core, file_log, hcm, span_tags, stream_log, wkt};
 
 use accesslog::access_log_filter::FilterSpecifier;
 use core::substitution_format_string::Format;
 use file_log::file_access_log;
 
+const CEL_FILTER: &str = "envoy.access_loggers.extension_filters.cel";
 const STDOUT: &str = "/dev/stdout";
 const STDERR: &str = "/dev/stderr";
 
@@ -151,15 +157,26 @@ fn json_format(r: &mut Reader, wire: wkt::Struct) -> AccessLogFormat {
 }
 
 fn filter(value: &AccessLogFilter) -> Option<accesslog::AccessLogFilter> {
-    let AccessLogFilter::ResponseFlags(flags) = value else {
-        return None;
+    let specifier = match value {
+        AccessLogFilter::ResponseFlags(flags) => {
+            FilterSpecifier::ResponseFlagFilter(accesslog::ResponseFlagFilter {
+                flags: flags.clone(),
+            })
+        }
+        AccessLogFilter::Expression(expression) => {
+            let config = pack(&cel_filter::ExpressionFilter {
+                expression: expression.text().to_owned(),
+                ..Default::default()
+            });
+            FilterSpecifier::ExtensionFilter(accesslog::ExtensionFilter {
+                name: CEL_FILTER.into(),
+                config_type: Some(accesslog::extension_filter::ConfigType::TypedConfig(config)),
+            })
+        }
+        _ => return None,
     };
     Some(accesslog::AccessLogFilter {
-        filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(
-            accesslog::ResponseFlagFilter {
-                flags: flags.clone(),
-            },
-        )),
+        filter_specifier: Some(specifier),
     })
 }
 
@@ -167,6 +184,25 @@ fn read_filter(r: &mut Reader, wire: accesslog::AccessLogFilter) -> Option<Acces
     match wire.filter_specifier? {
         FilterSpecifier::ResponseFlagFilter(wire) => {
             Some(AccessLogFilter::ResponseFlags(wire.flags))
+        }
+        FilterSpecifier::ExtensionFilter(wire) => {
+            let Some(accesslog::extension_filter::ConfigType::TypedConfig(any)) = wire.config_type
+            else {
+                r.ignore("filter", format!("{} has no configuration", wire.name));
+                return None;
+            };
+            if !holds::<cel_filter::ExpressionFilter>(&any) {
+                r.ignore("filter", format!("is not supported ({})", any.type_url));
+                return None;
+            }
+            let wire: cel_filter::ExpressionFilter = unpack(r, &any)?;
+            match Expression::parse_condition(&wire.expression) {
+                Ok(expression) => Some(AccessLogFilter::Expression(expression)),
+                Err(error) => {
+                    r.ignore("filter.expression", error.to_string());
+                    None
+                }
+            }
         }
         other => {
             r.ignore("filter", format!("is not supported ({other:?})"));
@@ -178,6 +214,8 @@ fn read_filter(r: &mut Reader, wire: accesslog::AccessLogFilter) -> Option<Acces
 pub(super) fn tracing(value: &Tracing) -> hcm::http_connection_manager::Tracing {
     hcm::http_connection_manager::Tracing {
         random_sampling: Some(percent(value.random_sampling)),
+        custom_tags: value.tags.iter().map(span_tag).collect(),
+        max_path_tag_length: value.max_path_tag_length.and_then(number),
         ..Default::default()
     }
 }
@@ -192,6 +230,57 @@ pub(super) fn read_tracing(
         take(&mut wire.random_sampling),
         Fraction::ALL,
     );
+    let tags = r.each("custom_tags", take(&mut wire.custom_tags), read_span_tag);
+    let max_path_tag_length = wire.max_path_tag_length.take().map(|bytes| bytes.value);
     r.finish(wire, Unread::IGNORED);
-    Tracing { random_sampling }
+    Tracing {
+        random_sampling,
+        tags: tags.into_iter().flatten().collect(),
+        max_path_tag_length,
+    }
+}
+
+fn span_tag(tag: &SpanTag) -> span_tags::CustomTag {
+    use span_tags::custom_tag::{Environment, Header, Literal, Type};
+    let kind = match tag.value.clone() {
+        SpanTagValue::Literal(value) => Type::Literal(Literal { value }),
+        SpanTagValue::Environment { name, default } => Type::Environment(Environment {
+            name,
+            default_value: default,
+        }),
+        SpanTagValue::Header { name, default } => Type::RequestHeader(Header {
+            name,
+            default_value: default,
+        }),
+        SpanTagValue::Format(text) => Type::Value(text),
+    };
+    span_tags::CustomTag {
+        tag: tag.name.clone(),
+        r#type: Some(kind),
+    }
+}
+
+/// None for a source of tags that is not supported: nothing but a tag is lost.
+fn read_span_tag(r: &mut Reader, wire: span_tags::CustomTag) -> Option<SpanTag> {
+    use span_tags::custom_tag::Type;
+    let value = match wire.r#type {
+        Some(Type::Literal(wire)) => SpanTagValue::Literal(wire.value),
+        Some(Type::Environment(wire)) => SpanTagValue::Environment {
+            name: wire.name,
+            default: wire.default_value,
+        },
+        Some(Type::RequestHeader(wire)) => SpanTagValue::Header {
+            name: wire.name,
+            default: wire.default_value,
+        },
+        Some(Type::Value(text)) => SpanTagValue::Format(text),
+        Some(Type::Metadata(_)) | None => {
+            r.ignore("type", "is not supported");
+            return None;
+        }
+    };
+    Some(SpanTag {
+        name: wire.tag,
+        value,
+    })
 }

@@ -263,7 +263,7 @@ impl Planning {
             roots_pem: self.options.roots_pem.as_deref(),
             key_sets: self.options.key_sets.clone(),
             access_log: self.options.access_log.clone(),
-            tracing: self.options.tracing,
+            tracing: self.options.tracing.clone(),
         };
         let connected = self.cache.connected();
         let ids: BTreeSet<String> = connected.iter().map(|node| node.id()).collect();

@@ -5,6 +5,7 @@
 //! every proxy and is never copied.
 
 mod discovery;
+mod stats;
 
 pub use discovery::{ControlPlaneId, DiscoveryResponse};
 pub use envoy_types::pb::{
@@ -15,7 +16,9 @@ pub use envoy_types::pb::{
             route::v3 as route,
         },
         extensions::{
-            access_loggers::{file::v3 as file_log, stream::v3 as stream_log},
+            access_loggers::{
+                file::v3 as file_log, filters::cel::v3 as cel_filter, stream::v3 as stream_log,
+            },
             filters::{
                 common::fault::v3 as fault_common,
                 http::{
@@ -43,7 +46,8 @@ pub use envoy_types::pb::{
             upstreams::http::v3 as upstream_http,
         },
         service::discovery::v3::{DiscoveryRequest, Resource as ResourceWrapper},
-        r#type::{matcher::v3 as matcher, v3 as types},
+        r#type::{matcher::v3 as matcher, tracing::v3 as span_tags, v3 as types},
     },
     google::{protobuf as wkt, rpc::Status},
 };
+pub use stats::{MetricConfig, PluginConfig};

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Who takes telemetry unless a resource says otherwise.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TelemetryDefaults {
     /// Everybody who may be named.
     pub providers: Vec<Provider>,
@@ -25,6 +25,24 @@ pub struct TelemetryDefaults {
 
 /// Providers that are there without being defined, as in Istio.
 const BUILT_IN: [(&str, ProviderKind); 1] = [("prometheus", ProviderKind::Prometheus)];
+
+/// Metrics for Prometheus, and nothing else.
+impl Default for TelemetryDefaults {
+    fn default() -> Self {
+        let built_in = BUILT_IN.into_iter().map(|(name, kind)| Provider {
+            name: name.into(),
+            kind,
+        });
+        Self {
+            providers: built_in.collect(),
+            default_tracing: Vec::new(),
+            default_metrics: vec!["prometheus".into()],
+            default_logs: Vec::new(),
+            log: None,
+            tracing: None,
+        }
+    }
+}
 
 impl TelemetryDefaults {
     /// What the mesh configuration says.

@@ -190,7 +190,7 @@ impl PlanOptions<'_> {
             roots_pem: None,
             key_sets: key_sets.clone(),
             access_log: access_log.clone(),
-            tracing: *tracing,
+            tracing: tracing.clone(),
         }
     }
 }

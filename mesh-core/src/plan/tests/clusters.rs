@@ -276,7 +276,7 @@ fn roots_come_as_a_secret_and_keys_of_users_from_their_secret() {
         ..Default::default()
     };
     assert_eq!(
-        options.tracing.unwrap().random_sampling,
+        options.tracing.clone().unwrap().random_sampling,
         Fraction::percent(1.0).unwrap()
     );
     let node: Node = gateway();

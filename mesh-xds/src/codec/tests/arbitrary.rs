@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use mesh_core::{
     dataplane::*,
+    expression::Expression,
     name::{Labels, Locality, Pattern, ResourceRef},
 };
 use proptest::{collection::vec, option::of, prelude::*, sample::select};
@@ -380,6 +381,8 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
         Just(HttpFilter::Cors),
         Just(HttpFilter::GrpcStats),
         Just(HttpFilter::IstioStats),
+        metric_settings().prop_map(HttpFilter::ChangedStats),
+        rate_limits().prop_map(HttpFilter::RateLimit),
         Just(HttpFilter::IstioAlpn),
     ];
     let codec = select(vec![HttpCodec::Auto, HttpCodec::Http1, HttpCodec::Http2]);
@@ -401,7 +404,7 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
         EscapedSlashes::UnescapeAndRedirect,
         EscapedSlashes::UnescapeAndForward,
     ]);
-    let tracing = share().prop_map(|random_sampling| Tracing { random_sampling });
+    let tracing = tracing();
     let first = (
         name(),
         codec,
@@ -1043,13 +1046,116 @@ fn metadata() -> impl Strategy<Value = ClusterMetadata> {
         })
 }
 
+fn condition() -> impl Strategy<Value = Expression> {
+    (200..600).prop_map(|status| {
+        Expression::parse_condition(&format!("response.code >= {status}")).unwrap()
+    })
+}
+
+fn tracing() -> impl Strategy<Value = Tracing> {
+    let value = prop_oneof![
+        word().prop_map(SpanTagValue::Literal),
+        (word(), word()).prop_map(|(name, default)| SpanTagValue::Environment { name, default }),
+        (word(), word()).prop_map(|(name, default)| SpanTagValue::Header { name, default }),
+        word().prop_map(SpanTagValue::Format),
+    ];
+    let tag = (word(), value).prop_map(|(name, value)| SpanTag { name, value });
+    (share(), vec(tag, 0..3), of(1u32..)).prop_map(|(random_sampling, tags, longest)| Tracing {
+        random_sampling,
+        tags,
+        max_path_tag_length: longest,
+    })
+}
+
+fn metric_settings() -> impl Strategy<Value = MetricSettings> {
+    let change = (
+        any::<bool>(),
+        proptest::collection::btree_map(word(), of(condition()), 0..3),
+    );
+    let change = change.prop_map(|(dropped, tags)| MetricChange { dropped, tags });
+    proptest::collection::btree_map(word(), change, 1..3)
+        .prop_map(|changes| MetricSettings { changes })
+}
+
+fn rate_limits() -> impl Strategy<Value = RateLimitFilter> {
+    let key = prop_oneof![
+        Just(LimitKey::Identity),
+        Just(LimitKey::Path),
+        word().prop_map(LimitKey::Header),
+        vec(word(), 1..3).prop_map(LimitKey::Claim),
+    ]
+    .boxed();
+    let found = (
+        vec(word(), 0..2),
+        vec((word(), of(pattern())), 0..2),
+        vec(pattern(), 0..2),
+    );
+    let found = found.prop_map(|(methods, headers, paths)| LimitMatch {
+        methods,
+        headers,
+        paths,
+        ..LimitMatch::default()
+    });
+    let found = found.boxed();
+    let class =
+        (name(), vec(found.clone(), 0..2), 0u8..=100).prop_map(|(name, matches, leaves)| {
+            LimitPriority {
+                name,
+                matches,
+                leaves,
+            }
+        });
+    let limit = (
+        (name(), vec(found, 0..2), any::<u32>(), any::<u32>()),
+        (
+            positive(),
+            any::<bool>(),
+            vec(key.clone(), 0..3),
+            of(key),
+            vec(class, 0..2),
+        ),
+    );
+    let limit = limit.prop_map(|((name, matches, requests, burst), rest)| {
+        let (per, is_quota, keys, fair_share, priorities) = rest;
+        RateLimit {
+            name,
+            matches,
+            requests,
+            per,
+            burst,
+            is_quota,
+            keys,
+            fair_share,
+            priorities,
+        }
+    });
+    (
+        vec(limit, 0..3),
+        of(origin()),
+        any::<[bool; 2]>(),
+        400u16..600,
+        word(),
+    )
+        .prop_map(|(limits, origin, flags, status, word)| RateLimitFilter {
+            limits,
+            origin: origin.map(|origin| Origin::of(origin.resource)),
+            is_dry_run: flags[0],
+            status,
+            headers: [(word.clone(), word)].into(),
+            hides_limits: flags[1],
+        })
+}
+
 fn access_log() -> impl Strategy<Value = AccessLog> {
     let format = prop_oneof![
         Just(AccessLogFormat::Default),
         word().prop_map(AccessLogFormat::Text),
         proptest::collection::btree_map(word(), word(), 0..3).prop_map(AccessLogFormat::Json),
     ];
-    let filter = vec(word(), 0..3).prop_map(AccessLogFilter::ResponseFlags);
+    let filter = prop_oneof![
+        vec(word(), 0..3).prop_map(AccessLogFilter::ResponseFlags),
+        condition().prop_map(AccessLogFilter::Expression),
+    ];
     (word(), format, of(filter)).prop_map(|(path, format, filter)| AccessLog {
         path,
         format,
