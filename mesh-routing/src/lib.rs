@@ -22,7 +22,7 @@ pub mod router;
 pub mod simulation;
 
 pub use access::{AccessRequest, Authorizer, Verdict};
-pub use balance::{Balancer, EndpointIndex, Loads};
+pub use balance::{Balancer, EndpointIndex, Loads, warmed_up};
 pub use capture::{Capture, captured};
 pub use chain::{ChainAccount, ChainRef, ChainRejection, ChainSelector, ChainStep};
 pub use compile_error::{CompileError, Defect};

@@ -43,6 +43,9 @@ pub(super) fn apply(
         pool if is_upgraded(pool, protocol, defaults) => UpstreamProtocol::Http2,
         _ => cluster.protocol,
     };
+    if cluster.protocol == UpstreamProtocol::Http1 {
+        (cluster.max_concurrent_streams, cluster.http2_keepalive) = (None, None);
+    }
     cluster.limits.retry_budget = policy.retry_budget.map(|budget| RetryBudget {
         share: Fraction::per_million(budget.share.parts()),
         min_concurrency: budget.min_concurrency,

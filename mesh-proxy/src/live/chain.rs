@@ -97,6 +97,9 @@ impl LiveChain {
             .collect::<Result<_, _>>()?;
         let terminal = match &planned.terminal {
             Terminal::Http(http) => LiveTerminal::Http(HttpChain::compile(http, inputs)?),
+            Terminal::Tcp(tcp) if tcp.tunnel.is_some() => {
+                return Err("tunnel: connections within others are not supported".into());
+            }
             Terminal::Tcp(tcp) => LiveTerminal::Tcp(TcpChain {
                 split: Split::for_connections(&tcp.clusters)
                     .map_err(|error| error.to_string())?

@@ -47,6 +47,9 @@ impl LiveCluster {
         previous: Option<&Arc<Self>>,
         secrets_changed: bool,
     ) -> Result<Arc<Self>, String> {
+        if planned.proxy_protocol.is_some() {
+            return Err("proxy_protocol: telling instances who calls is not supported".into());
+        }
         let fresh = secrets_changed && uses_secrets(&planned.tls);
         let same = previous.filter(|previous| {
             !fresh && (Arc::ptr_eq(&previous.planned, planned) || previous.planned == *planned)

@@ -59,6 +59,7 @@ pub(crate) struct Http1Connection {
     pub(crate) sender: http1::SendRequest<AttemptBody>,
     pub(crate) facts: Rc<ConnectionFacts>,
     requests: u32,
+    opened: Instant,
     idle_since: Instant,
 }
 
@@ -68,6 +69,7 @@ pub(crate) struct Http2Connection {
     pub(crate) sender: http2::SendRequest<AttemptBody>,
     pub(crate) facts: Rc<ConnectionFacts>,
     requests: Rc<Cell<u32>>,
+    opened: Instant,
 }
 
 /// How a host is to be connected to.
@@ -124,7 +126,10 @@ impl Host {
         let idle_limit = cluster.idle_timeout.unwrap_or(Cluster::IDLE_TIMEOUT);
         let mut idle = self.idle.borrow_mut();
         while let Some(connection) = idle.pop() {
-            if !connection.sender.is_closed() && connection.idle_since.elapsed() < idle_limit {
+            if !connection.sender.is_closed()
+                && connection.idle_since.elapsed() < idle_limit
+                && !is_old(connection.opened, cluster)
+            {
                 return Some(connection);
             }
         }
@@ -135,7 +140,8 @@ impl Host {
     pub(crate) fn give_back(&self, mut connection: Http1Connection, cluster: &Cluster) {
         let worn = cluster
             .max_requests_per_connection
-            .is_some_and(|max| max > 0 && connection.requests >= max);
+            .is_some_and(|max| max > 0 && connection.requests >= max)
+            || is_old(connection.opened, cluster);
         let mut idle = self.idle.borrow_mut();
         if worn || connection.sender.is_closed() || idle.len() >= Self::MAX_IDLE {
             return;
@@ -190,6 +196,7 @@ impl Host {
             sender,
             facts,
             requests: 0,
+            opened: Instant::now(),
             idle_since: Instant::now(),
         })
     }
@@ -214,10 +221,18 @@ impl Host {
             }
         };
         let (opened, facts) = self.open(connecting).await?;
-        let (sender, connection) = http2::Builder::new(LocalExecutor)
+        let mut builder = http2::Builder::new(LocalExecutor);
+        builder
             .initial_stream_window_size(Self::STREAM_WINDOW)
             .initial_connection_window_size(Self::CONNECTION_WINDOW)
-            .timer(hyper_util::rt::TokioTimer::new())
+            .timer(hyper_util::rt::TokioTimer::new());
+        if let Some(pings) = connecting.cluster.http2_keepalive {
+            builder
+                .keep_alive_interval(pings.interval)
+                .keep_alive_timeout(pings.timeout)
+                .keep_alive_while_idle(true);
+        }
+        let (sender, connection) = builder
             .handshake(hyper_util::rt::TokioIo::new(opened.stream))
             .await
             .map_err(reset)?;
@@ -226,6 +241,7 @@ impl Host {
             sender,
             facts,
             requests: Rc::new(Cell::new(1)),
+            opened: Instant::now(),
         };
         *self.shared.borrow_mut() = Some(connection.clone());
         Ok(connection)
@@ -242,7 +258,8 @@ impl Host {
         let connection = shared.as_ref()?;
         let worn = cluster
             .max_requests_per_connection
-            .is_some_and(|max| max > 0 && connection.requests.get() >= max);
+            .is_some_and(|max| max > 0 && connection.requests.get() >= max)
+            || is_old(connection.opened, cluster);
         if worn || connection.sender.is_closed() {
             *shared = None;
             return None;
@@ -309,6 +326,12 @@ impl Http1Connection {
     pub(crate) fn count_request(&mut self) {
         self.requests += 1;
     }
+}
+
+/// Whether a connection has lived as long as it may. What is under way on it ends in peace.
+fn is_old(opened: Instant, cluster: &Cluster) -> bool {
+    let limit = cluster.max_connection_duration;
+    limit.is_some_and(|limit| opened.elapsed() >= limit)
 }
 
 /// Whether requests to a cluster share connections.

@@ -8,6 +8,7 @@ mod maglev;
 mod pick;
 mod priority;
 mod ring_hash;
+mod slow_start;
 mod weights;
 
 use std::{collections::HashMap, sync::Arc};
@@ -21,6 +22,7 @@ pub use load::{EndpointLoad, Loads};
 use maglev::Maglev;
 use pick::Pool;
 use priority::Priority;
+pub use slow_start::warmed_up;
 
 /// The instances of a cluster and how one of them is chosen.
 ///

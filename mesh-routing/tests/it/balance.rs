@@ -245,6 +245,111 @@ fn few_keys_move() {
     assert!((800..2_000).contains(&maglev), "{maglev}");
 }
 
+/// The slots of a Maglev table that each of so many instances has, by asking for every one.
+fn slots(instances: usize, size: u64) -> Vec<Option<EndpointIndex>> {
+    let table = Balancing::Maglev(HashTable { size });
+    let all = vec![WELL; instances];
+    let balancer = balancer(vec![locality(0, 1, 1, &all)], table, 0);
+    let loads = Loads::new(&balancer);
+    let pick = |slot| balancer.pick(&loads, Some(slot), &mut Dice::new(0), &|_| false);
+    (0..size).map(pick).collect()
+}
+
+/// Eisenbud et al., section 3.4: instances take slots in turn, so that no two differ by more than
+/// one slot; and section 5.3: in a table of 65537 slots, fewer than 2 % of the slots of those that
+/// stay move when one leaves.
+#[test]
+fn maglev_is_even_and_moves_little() {
+    let size = 65_537;
+    for instances in [3, 10, 97] {
+        let before = slots(instances, size);
+        let mut counts = vec![0_u64; instances];
+        for slot in before.iter().flatten() {
+            counts[slot.0 as usize] += 1;
+        }
+        let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+        assert!(most - least <= 1, "{instances}: {least} to {most}");
+        let after = slots(instances - 1, size);
+        let gone = Some(EndpointIndex(instances as u32 - 1));
+        let stayed = before.iter().zip(&after).filter(|(old, _)| **old != gone);
+        let moved = stayed.filter(|(old, new)| old != new).count() as f64 / size as f64;
+        assert!(moved < 0.02, "{instances}: {moved}");
+    }
+}
+
+/// Karger et al.: a key moves only if its instance leaves. With v points each, an instance's share
+/// of the ring has mean 1/n and, for n instances of v points, a standard deviation of about
+/// 1 / (n sqrt(v)).
+#[test]
+fn a_ring_moves_only_the_keys_of_who_leaves() {
+    let of = |instances: usize| {
+        let all = vec![WELL; instances];
+        let policy = Balancing::RingHash(HashTable { size: 1024 });
+        balancer(vec![locality(0, 1, 1, &all)], policy, 0)
+    };
+    for instances in [3_usize, 8, 33] {
+        let (before, after) = (of(instances), of(instances - 1));
+        let (old, new) = (Loads::new(&before), Loads::new(&after));
+        let keys = 20_000_u64;
+        let mut counts = vec![0_u64; instances];
+        let mut strays = 0;
+        for key in 0..keys {
+            let hash = Some(mesh_routing::hash::xxh64(&key.to_le_bytes(), 1));
+            let was = before
+                .pick(&old, hash, &mut Dice::new(0), &|_| false)
+                .unwrap();
+            let is = after
+                .pick(&new, hash, &mut Dice::new(0), &|_| false)
+                .unwrap();
+            counts[was.0 as usize] += 1;
+            strays += u64::from(was.0 as usize != instances - 1 && was != is);
+        }
+        // As long as everyone keeps the number of points that a power of two gives them.
+        let points = |n: usize| (1024.0 / n as f64).log2().ceil();
+        if points(instances) == points(instances - 1) {
+            assert_eq!(strays, 0, "{instances}");
+        }
+        let (mean, each) = (1.0 / instances as f64, points(instances).exp2());
+        let deviation = mean / each.sqrt() + (mean / keys as f64).sqrt();
+        for count in counts {
+            let share = count as f64 / keys as f64;
+            assert!(
+                (share - mean).abs() < 5.0 * deviation,
+                "{instances}: {share}"
+            );
+        }
+    }
+}
+
+/// Without shares for places, the less busy is found among all instances of a priority.
+#[test]
+fn places_count_only_where_they_are_to() {
+    let set = EndpointSet {
+        name: "s".into(),
+        localities: vec![
+            locality(0, 90, 1, &[WELL]),
+            locality(0, 10, 2, &[WELL, WELL]),
+        ],
+    };
+    let cluster = |by_locality| Cluster {
+        balancing: LEAST,
+        by_locality,
+        ..Cluster::new("s", Discovery::Told("s".into()))
+    };
+    let set = Arc::new(set);
+    let alike = Balancer::of_cluster(set.clone(), &cluster(false)).unwrap();
+    check(&alike, &[1.0 / 3.0; 3]);
+    let shared = Balancer::of_cluster(set, &cluster(true)).unwrap();
+    check(&shared, &[0.9, 0.05, 0.05]);
+    // A busy instance alone in its place is left alone only where places are alike.
+    for (balancer, want) in [(&alike, 0), (&shared, 850)] {
+        let loads = Loads::new(balancer);
+        loads.endpoint(EndpointIndex(0)).unwrap().begin();
+        let seen = tally(balancer, &loads, 1000)[0];
+        assert!(seen >= want && (want > 0 || seen == 0), "{seen}");
+    }
+}
+
 fn a_locality() -> impl Strategy<Value = (u32, u32, Vec<Instance>)> {
     let health = select(vec![
         EndpointHealth::Healthy,

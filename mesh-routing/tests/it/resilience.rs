@@ -405,3 +405,46 @@ fn ejections_outlive_a_change_of_instances() {
     assert_eq!(returned(&mut after, 30), [1]);
     assert_eq!(after.ejected(), 0);
 }
+
+/// Envoy's retry budget: the larger of the least number and a share of what is under way and waits,
+/// rounded down; a fixed number does not count beside it.
+#[test]
+fn retries_keep_to_their_budget() {
+    let limits = |percent, min_concurrency| CircuitLimits {
+        max_retries: Some(0),
+        retry_budget: Some(RetryBudget {
+            share: Fraction::percent(percent).unwrap(),
+            min_concurrency,
+        }),
+        ..CircuitLimits::default()
+    };
+    for (percent, least, requests, pending, want) in [
+        (20.0, 3, 0, 0, 3),
+        (20.0, 3, 15, 0, 3),
+        (20.0, 3, 19, 0, 3),
+        (20.0, 3, 20, 0, 4),
+        (20.0, 3, 10, 15, 5),
+        (20.0, 3, 99, 0, 19),
+        (0.0, 0, 50, 0, 0),
+        (100.0, 0, 7, 0, 7),
+        (33.3, 1, 10, 0, 3),
+    ] {
+        let (breaker, limits) = (CircuitBreaker::default(), limits(percent, least));
+        let under_way: Vec<_> = (0..requests).map(|_| breaker.request(&limits)).collect();
+        let waiting: Vec<_> = (0..pending).map(|_| breaker.pending(&limits)).collect();
+        let mut retries = Vec::new();
+        while let Ok(retry) = breaker.retry(&limits) {
+            retries.push(retry);
+        }
+        assert_eq!(
+            retries.len(),
+            want,
+            "{percent} {least} {requests} {pending}"
+        );
+        // One that ends makes room for another.
+        if retries.pop().is_some() {
+            assert!(breaker.retry(&limits).is_ok());
+        }
+        drop((under_way, waiting));
+    }
+}

@@ -164,6 +164,8 @@ fn warmup(
     {
         findings.warn(&at, "counts with ROUND_ROBIN and LEAST_REQUEST only");
     }
+    let ours = "is planned and told to proxies, but those of this mesh do not follow it yet";
+    findings.warn(&at, ours);
     let window = warmup.duration.map_or(Duration::ZERO, |span| span.0);
     if window < Duration::from_secs(1) {
         findings.error(&format!("{at}.duration"), "is missing, or below a second");

@@ -91,6 +91,15 @@ fn port_policies(
             findings.error(&format!("{field}.port.number"), reason);
         }
     }
+    for (name, given) in [
+        ("tunnel", written.tunnel.is_some()),
+        ("proxyProtocol", written.proxy_protocol.is_some()),
+    ] {
+        if given {
+            let ours = "is planned, but proxies of this mesh refuse it yet";
+            findings.warn(&format!("{field}.{name}"), ours);
+        }
+    }
     PortPolicies {
         every: CallPolicy {
             load: load_policy(field, written.load_balancer.as_ref(), findings),

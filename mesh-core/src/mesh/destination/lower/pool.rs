@@ -39,6 +39,16 @@ pub(in crate::mesh) fn pool(
         http.max_requests_per_connection,
     );
     let retries = limit("http.maxRetries", http.max_retries);
+    for (name, given) in [
+        ("tcp.tcpKeepalive", tcp.tcp_keepalive.is_some()),
+        ("http.maxConcurrentStreams", streams.is_some()),
+    ] {
+        if given {
+            let ours =
+                "is planned and told to proxies, but those of this mesh do not follow it yet";
+            findings.warn(&format!("{field}.{name}"), ours);
+        }
+    }
     let pings = http.http2_keep_alive.as_ref();
     let pings = pings.and_then(|pings| http2_keepalive(field, pings, findings));
     Some(ConnectionPool {
