@@ -471,7 +471,7 @@ fn a_principal() -> impl Strategy<Value = Principal> {
     })
 }
 
-fn a_filter() -> impl Strategy<Value = RbacFilter> {
+pub(crate) fn a_filter() -> impl Strategy<Value = RbacFilter> {
     let policy = (vec(a_permission(), 0..3), vec(a_principal(), 0..3)).prop_map(
         |(permissions, principals)| AccessPolicy {
             permissions,

@@ -117,7 +117,7 @@ fn domain() -> impl Strategy<Value = String> {
 }
 
 /// Domains that stand in the table already are left away, as planners do.
-fn table() -> impl Strategy<Value = RouteTable> {
+pub(crate) fn table() -> impl Strategy<Value = RouteTable> {
     let virtual_host = (vec(domain(), 1..4), vec(rule(), 0..24));
     (vec(virtual_host, 1..5), any::<bool>()).prop_map(|(hosts, ignore_port)| {
         let mut seen = Vec::new();
