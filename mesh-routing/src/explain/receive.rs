@@ -67,9 +67,10 @@ impl<'a> Received<'a> {
             headers.insert(header::HOST, host);
         }
         let received = Self {
-            claims: arrival
-                .claims
-                .map(|claims| Claims::new(claims.clone().into_iter().collect(), &[])),
+            claims: arrival.claims.map(|claims| {
+                let spaced = Claims::SPACE_DELIMITED.map(str::to_owned);
+                Claims::new(claims.clone().into_iter().collect(), &spaced)
+            }),
             path_before: (path_before != request.path).then_some(path_before),
             request,
             arrival,

@@ -8,6 +8,9 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// Claims that are lists of words where no RequestAuthentication says otherwise.
+    pub const SPACE_DELIMITED: [&str; 2] = ["permission", "scope"];
+
     /// The payload of a token that was verified. `space_delimited` are claims whose text is a list
     /// of words, such as `scope` (RFC 8693, section 4.2).
     pub fn new(payload: Map<String, Value>, space_delimited: &[String]) -> Self {
