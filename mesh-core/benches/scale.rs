@@ -54,6 +54,32 @@ fn main() {
     bytes();
 }
 
+/// A moment of this thread's own time on a processor, so that what else runs does not count; of
+/// the clock, where the system does not tell.
+#[derive(Clone, Copy)]
+struct Moment {
+    clock: Instant,
+    processor: Option<Duration>,
+}
+
+impl Moment {
+    fn now() -> Self {
+        let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+        let used = told.and_then(|text| text.split(' ').next()?.parse().ok());
+        Self {
+            clock: Instant::now(),
+            processor: used.map(Duration::from_nanos),
+        }
+    }
+
+    fn elapsed(self) -> Duration {
+        match (Self::now().processor, self.processor) {
+            (Some(now), Some(then)) => now - then,
+            _ => self.clock.elapsed(),
+        }
+    }
+}
+
 struct Times {
     endpoint: Duration,
 }
@@ -64,17 +90,10 @@ fn changes(what: &str, size: Size) -> Times {
     let mut mesh = Running::new(written(size));
     let full = mesh.full();
     let edit = rules("service-0", 0, size.routes, "7s");
-    let local = mesh.edit(
-        "one namespace sees a VirtualService that is edited",
-        full,
-        &edit,
-        ".",
-    );
-    let repeated = mesh.edit("the same once more", full, &edit, ".");
-    mesh.edit("all see a VirtualService that is edited", full, &edit, "*");
-    let endpoint = mesh.instance("an instance comes and goes", full);
-    let least = local.min(repeated);
-    let share = 100.0 * least.as_secs_f64() / full.as_secs_f64();
+    let local = mesh.edit("a VirtualService that one namespace sees", full, &edit, ".");
+    mesh.edit("a VirtualService that all see", full, &edit, "*");
+    let endpoint = mesh.instance("an instance", full);
+    let share = 100.0 * local.as_secs_f64() / full.as_secs_f64();
     println!(
         "  => {share:.1} % of everything for an edit that 1 of 20 namespaces sees (at most 5 %)"
     );
@@ -106,13 +125,13 @@ impl Running {
         let mut resolve = Duration::ZERO;
         let mut plan = Duration::ZERO;
         let used = measure(|| {
-            let start = Instant::now();
+            let start = Moment::now();
             let (mesh, problems) = Mesh::resolve(&self.set, &defaults);
             resolve = start.elapsed();
             assert!(problems.iter().all(|p| !p.is_error()), "{}", problems[0]);
             self.nodes = nodes(&mesh);
             self.mesh = Some(mesh);
-            let start = Instant::now();
+            let start = Moment::now();
             self.plan();
             plan = start.elapsed();
         });
@@ -139,43 +158,83 @@ impl Running {
     }
 
     fn edit(&mut self, what: &str, full: Duration, text: &str, to: &str) -> Duration {
-        // Another timeout than the last time.
-        let timeout = format!("{}s", 8 + self.set.version());
-        let text = text.replace("EXPORT", to).replace("7s", &timeout);
-        let parsed = parse("ns-0-rules.yaml", &text);
-        assert!(parsed.problems.is_empty(), "{}", parsed.problems[0]);
-        let edited = parsed.resources[0].clone();
-        self.step(what, full, Change::Put(edited))
+        let edits = (0..ROUNDS).map(|round| {
+            let timeout = format!("{}s", 8 + round);
+            let text = text.replace("EXPORT", to).replace("7s", &timeout);
+            let parsed = parse("ns-0-rules.yaml", &text);
+            assert!(parsed.problems.is_empty(), "{}", parsed.problems[0]);
+            Change::Put(parsed.resources[0].clone())
+        });
+        let edits: Vec<_> = edits.collect();
+        self.quickest(what, full, edits)
     }
 
     fn instance(&mut self, what: &str, full: Duration) -> Duration {
         let pods = self.set.iter().filter(|r| matches!(r.spec, Spec::Pod(_)));
         let pod = pods.last().unwrap().clone();
-        let gone = Change::Remove(pod.reference.clone());
-        let away = self.step(what, full, gone);
-        let back = self.step(what, full, Change::Put(pod));
-        away.min(back)
+        let comes_and_goes = (0..ROUNDS).map(|round| match round % 2 {
+            0 => Change::Remove(pod.reference.clone()),
+            _ => Change::Put(pod.clone()),
+        });
+        let changes = comes_and_goes.collect();
+        self.quickest(what, full, changes)
     }
 
-    fn step(&mut self, what: &str, full: Duration, change: Change) -> Duration {
-        let start = Instant::now();
-        self.set = self.set.apply([change]);
-        let apply = start.elapsed();
-        let before = self.mesh.as_ref().unwrap();
-        let start = Instant::now();
-        let fast = before.with_instances(&self.set);
-        self.mesh =
-            Some(fast.unwrap_or_else(|| before.next(&self.set, &MeshDefaults::default()).0));
-        let resolve = start.elapsed();
-        let start = Instant::now();
-        let changed = self.plan();
-        let plan = start.elapsed();
-        let time = resolve + plan;
+    /// The quickest of several changes: whatever else runs only makes them slower.
+    fn quickest(&mut self, what: &str, full: Duration, changes: Vec<Change>) -> Duration {
+        let steps = changes.into_iter().map(|change| self.step(change));
+        let quickest = steps.min_by_key(Step::time).unwrap();
+        let time = quickest.time();
+        let Step {
+            apply,
+            resolve,
+            plan,
+            changed,
+        } = quickest;
         println!(
-            "  {what:60} {time:>9.1?} = {:.1} % (apply {apply:.1?}, resolve {resolve:.1?}, plan {plan:.1?}), {changed} proxies",
+            "  {what:44} {time:>9.1?} = {:>4.1} % (apply {apply:.1?}, resolve {resolve:.1?}, \
+             plan {plan:.1?}), {changed} proxies",
             100.0 * time.as_secs_f64() / full.as_secs_f64()
         );
         time
+    }
+
+    fn step(&mut self, change: Change) -> Step {
+        let start = Moment::now();
+        self.set = self.set.apply([change]);
+        let apply = start.elapsed();
+        let before = self.mesh.as_ref().unwrap();
+        let start = Moment::now();
+        let fast = before.with_instances(&self.set);
+        let next = || before.next(&self.set, &MeshDefaults::default()).0;
+        self.mesh = Some(fast.unwrap_or_else(next));
+        let resolve = start.elapsed();
+        let start = Moment::now();
+        let changed = self.plan();
+        let plan = start.elapsed();
+        Step {
+            apply,
+            resolve,
+            plan,
+            changed,
+        }
+    }
+}
+
+/// How often a change is made.
+const ROUNDS: usize = 6;
+
+/// What one change costs.
+struct Step {
+    apply: Duration,
+    resolve: Duration,
+    plan: Duration,
+    changed: usize,
+}
+
+impl Step {
+    fn time(&self) -> Duration {
+        self.apply + self.resolve + self.plan
     }
 }
 

@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Code, Parsed, Problem, Resource, Severity};
 use crate::name::ResourceRef;
@@ -13,9 +16,11 @@ use crate::name::ResourceRef;
 pub struct ConfigSet {
     version: u64,
     /// Sorted by name within each file.
-    files: BTreeMap<Arc<str>, Vec<Arc<Resource>>>,
+    files: Files,
     in_force: BTreeMap<ResourceRef, Arc<Resource>>,
 }
+
+type Files = BTreeMap<Arc<str>, Arc<Vec<Arc<Resource>>>>;
 
 /// A step from one version to the next.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,10 +56,13 @@ impl ConfigSet {
     #[must_use]
     pub fn apply(&self, changes: impl IntoIterator<Item = Change>) -> Self {
         let mut files = self.files.clone();
+        let mut touched = BTreeSet::new();
         for change in changes {
             match change {
                 Change::Put(resource) => {
+                    touched.insert(resource.reference.clone());
                     let file = files.entry(resource.source.file.clone()).or_default();
+                    let file = Arc::make_mut(file);
                     match file.binary_search_by(|r| r.reference.cmp(&resource.reference)) {
                         Ok(same) if *file[same] == *resource => {}
                         Ok(same) => file[same] = resource,
@@ -63,12 +71,16 @@ impl ConfigSet {
                 }
                 Change::Remove(reference) => {
                     for resources in files.values_mut() {
-                        resources.retain(|resource| resource.reference != reference);
+                        if find(resources, &reference).is_some() {
+                            let resources = Arc::make_mut(resources);
+                            resources.retain(|resource| resource.reference != reference);
+                        }
                     }
+                    touched.insert(reference);
                 }
             }
         }
-        self.next(files)
+        self.next(files, touched)
     }
 
     /// The next version, in which `file` holds what was just parsed of it.
@@ -79,7 +91,7 @@ impl ConfigSet {
     /// is to know about that, beside the problems of the parse.
     #[must_use]
     pub fn replace_file(&self, file: &str, parsed: &Parsed) -> (Self, Vec<Problem>) {
-        let old = self.files.get(file).map_or(&[][..], Vec::as_slice);
+        let old = self.files.get(file).map_or(&[][..], |old| old.as_slice());
         let mut problems = Vec::new();
         let mut new: Vec<Arc<Resource>> = Vec::with_capacity(parsed.resources.len());
         for resource in &parsed.resources {
@@ -114,21 +126,22 @@ impl ConfigSet {
             }
         }
         let mut files = self.files.clone();
-        files.insert(file.into(), new);
-        (self.next(files), problems)
+        let touched = different(old, &new);
+        files.insert(file.into(), Arc::new(new));
+        (self.next(files, touched), problems)
     }
 
     /// The next version, without what this file held.
     #[must_use]
     pub fn remove_file(&self, file: &str) -> Self {
         let mut files = self.files.clone();
-        files.remove(file);
-        self.next(files)
+        let old = files.remove(file).unwrap_or_default();
+        self.next(files, different(&old, &[]))
     }
 
     /// Resources that another file holds too, and therefore do not count.
     pub fn shadowed(&self) -> Vec<Problem> {
-        let written = self.files.values().flatten();
+        let written = self.files.values().flat_map(|resources| resources.iter());
         written
             .filter_map(|resource| {
                 let winner = self.in_force.get(&resource.reference)?;
@@ -143,28 +156,47 @@ impl ConfigSet {
             .collect()
     }
 
-    fn next(&self, mut files: BTreeMap<Arc<str>, Vec<Arc<Resource>>>) -> Self {
+    /// The version with these files, which differ from ours in resources of these names at most.
+    fn next(&self, mut files: Files, touched: BTreeSet<ResourceRef>) -> Self {
         files.retain(|_, resources| !resources.is_empty());
-        let in_force: BTreeMap<_, _> = files
-            .values()
-            .flatten()
-            .map(|resource| (resource.reference.clone(), resource.clone()))
-            .collect();
+        let mut in_force = self.in_force.clone();
+        for reference in touched {
+            // The last file that holds it wins.
+            let mut held = files.values().rev();
+            match held.find_map(|resources| find(resources, &reference)) {
+                Some(winner) => in_force.insert(reference, winner.clone()),
+                None => in_force.remove(&reference),
+            };
+        }
+        let same_file = |new: &Arc<Vec<Arc<Resource>>>, old: &Arc<Vec<Arc<Resource>>>| {
+            Arc::ptr_eq(new, old)
+                || new.len() == old.len()
+                    && new
+                        .iter()
+                        .zip(&**old)
+                        .all(|(new, old)| Arc::ptr_eq(new, old))
+        };
         let same = files.len() == self.files.len()
-            && files
-                .iter()
-                .zip(&self.files)
-                .all(|((file, new), (old_file, old))| {
-                    file == old_file
-                        && new.len() == old.len()
-                        && new.iter().zip(old).all(|(new, old)| Arc::ptr_eq(new, old))
-                });
+            && (files.iter().zip(&self.files))
+                .all(|((file, new), (old_file, old))| file == old_file && same_file(new, old));
         Self {
             version: self.version + u64::from(!same),
             files,
             in_force,
         }
     }
+}
+
+/// The names of resources that two versions of a file do not share.
+fn different(old: &[Arc<Resource>], new: &[Arc<Resource>]) -> BTreeSet<ResourceRef> {
+    let is_in = |list: &[Arc<Resource>], resource: &Arc<Resource>| {
+        find(list, &resource.reference).is_some_and(|known| Arc::ptr_eq(known, resource))
+    };
+    let gone = old.iter().filter(|resource| !is_in(new, resource));
+    let come = new.iter().filter(|resource| !is_in(old, resource));
+    gone.chain(come)
+        .map(|resource| resource.reference.clone())
+        .collect()
 }
 
 /// The resource of this name in a file's sorted list.

@@ -131,6 +131,8 @@ struct Rules {
     secrets: BTreeMap<(Arc<str>, Arc<str>), Arc<Resource>>,
     /// Labels that some rule asks of callers.
     asked_of_callers: BTreeSet<(String, String)>,
+    /// Services whose callers choose an instance by its address.
+    headless: Vec<Arc<Service>>,
     /// Labels of callers by which instances are near.
     places_of_callers: BTreeSet<Arc<str>>,
     written: Vec<Arc<Resource>>,

@@ -15,7 +15,7 @@ use crate::name::{Labels, Selector};
 
 impl Mesh {
     /// What calls from a namespace depend on: what it sees, and the instances that callers know by
-    /// address.
+    /// address. Enough to be compared: only what is [`Mesh::indexed`] can be asked.
     pub(crate) fn outward(&self, namespace: &str) -> Self {
         let all = &*self.rules;
         let own = |of: &str| *of == *namespace;
@@ -43,11 +43,11 @@ impl Mesh {
             .telemetry
             .retain(|policy| near(&policy.reference.namespace));
         rules.secrets.retain(|(of, _), _| own(of));
-        rules.index();
         self.with(rules).known_by_address(self)
     }
 
     /// What a workload of a namespace accepts depends on: the services and policies it is under.
+    /// Enough to be compared, as [`Mesh::outward`].
     pub(crate) fn inward(&self, namespace: &str) -> Self {
         let all = &*self.rules;
         let own = |of: &str| *of == *namespace;
@@ -81,7 +81,6 @@ impl Mesh {
             .scopes
             .retain(|scope| near(&scope.reference.namespace));
         rules.secrets.retain(|(of, _), _| own(of));
-        rules.index();
         Self {
             endpoints: self.endpoints.of_namespace(namespace),
             ..self.with(rules)
@@ -96,6 +95,15 @@ impl Mesh {
             endpoints: EndpointIndex::default(),
         };
         part.known_by_address(self)
+    }
+
+    /// A part that was found to be new, ready to be asked.
+    pub(crate) fn indexed(mut self) -> Self {
+        // Rules that are shared with a whole version are indexed already.
+        if let Some(rules) = Arc::get_mut(&mut self.rules) {
+            rules.index();
+        }
+        self
     }
 
     /// The same part of a version of which only instances changed.
@@ -169,10 +177,8 @@ impl Mesh {
 
     /// Those of a workload's addresses at which it is an instance that callers know by address.
     pub(crate) fn known_addresses(&self, namespace: &str, addresses: &[IpAddr]) -> Vec<IpAddr> {
-        let services = self.rules.services.iter();
-        let headless = services.filter(|service| {
-            service.resolution == Resolution::Headless && *service.namespace == *namespace
-        });
+        let headless = self.rules.headless.iter();
+        let headless = headless.filter(|service| *service.namespace == *namespace);
         let endpoints = headless.filter_map(|service| self.endpoints.service(service));
         let called: BTreeSet<&WorkloadAddress> =
             endpoints.flat_map(|found| found.addresses()).collect();
@@ -206,6 +212,14 @@ impl Rules {
         let defaults = self.defaults.locality.labels_of_callers();
         let all = services.copied().chain(rules).chain(defaults);
         all.map(Arc::from).collect()
+    }
+
+    /// Services whose callers choose an instance by its address.
+    pub(super) fn headless(&self) -> Vec<Arc<Service>> {
+        let all = self.services.iter();
+        all.filter(|service| service.resolution == Resolution::Headless)
+            .cloned()
+            .collect()
     }
 
     /// Labels that some rule asks of callers.
@@ -273,6 +287,7 @@ impl Rules {
             destinations_by_namespace: BTreeMap::new(),
             asked_of_callers: BTreeSet::new(),
             places_of_callers: BTreeSet::new(),
+            headless: Vec::new(),
         }
     }
 
@@ -298,6 +313,7 @@ impl Rules {
             secrets,
             asked_of_callers: _,
             places_of_callers: _,
+            headless: _,
             // Nothing is planned from these.
             delegates: _,
             statuses: _,

@@ -208,6 +208,7 @@ impl Rules {
 
     pub(super) fn index(&mut self) {
         self.asked_of_callers = self.labels_of_callers();
+        self.headless = self.headless();
         self.places_of_callers = self.labels_of_places();
         for service in &self.services {
             let same = self

@@ -166,7 +166,7 @@ impl Planner {
         let part = mesh.inward(namespace);
         let value = match known {
             Some(known) if known.value.is_same(&part) => known.value.clone(),
-            _ => Arc::new(part),
+            _ => Arc::new(part.indexed()),
         };
         let used = Used {
             value: value.clone(),

@@ -27,7 +27,8 @@ pub(super) struct Outward {
     calls: Vec<Call>,
     /// What every destination was planned from.
     common: Mesh,
-    destinations: HashMap<Host, Destination>,
+    /// In the order of `calls`.
+    destinations: Vec<Destination>,
     whole: Arc<Part>,
 }
 
@@ -77,7 +78,7 @@ impl Outward {
         options: &PlanOptions<'static>,
         pool: &mut Pool,
     ) -> Self {
-        let from = part(mesh, node);
+        let from = part(mesh, node).indexed();
         let (listeners, calls) = listeners(&from, node, options, pool);
         let common = from.without_calls();
         let mut outward = Self {
@@ -86,11 +87,11 @@ impl Outward {
             listeners,
             calls,
             common,
-            destinations: HashMap::new(),
+            destinations: Vec::new(),
             whole: Arc::default(),
         };
         outward.plan_destinations(mesh, node, options, pool);
-        outward.join(&View::of_everything(mesh, node, options));
+        outward.join(node, options);
         outward
     }
 
@@ -108,6 +109,7 @@ impl Outward {
         };
         let mut is_new = false;
         if !self.from.is_same(&from) {
+            let from = from.indexed();
             let (listeners, calls) = listeners(&from, node, options, pool);
             let common = from.without_calls();
             if !self.common.is_same(&common) {
@@ -121,7 +123,7 @@ impl Outward {
         self.compared = mesh.clone();
         is_new |= self.plan_destinations(mesh, node, options, pool);
         if is_new {
-            self.join(&View::of_everything(mesh, node, options));
+            self.join(node, options);
         }
         self
     }
@@ -138,38 +140,41 @@ impl Outward {
         options: &PlanOptions<'static>,
         pool: &mut Pool,
     ) -> bool {
-        let mut is_new = self.destinations.len() != self.calls.len();
-        let mut before = std::mem::take(&mut self.destinations);
-        for call in &self.calls {
-            let host = call.service.host.clone();
-            let endpoints = mesh.endpoints().service(&call.service);
-            let known = before.remove(&host);
-            let destination = match known {
-                Some(known) if known.is_of(call, endpoints) => known,
-                _ => {
-                    is_new = true;
-                    let from = self.common.towards(&call.service, call.rule.as_ref(), mesh);
-                    Destination {
-                        call: call.clone(),
-                        endpoints: endpoints.cloned(),
-                        part: destination(&from, node, options, pool),
-                    }
-                }
-            };
-            self.destinations.insert(host, destination);
+        let instances = |call: &Call| mesh.endpoints().service(&call.service);
+        let known = self.destinations.iter().zip(&self.calls);
+        let is_same = self.destinations.len() == self.calls.len() && { known }
+            .all(|(known, call)| known.is_of(call, instances(call)));
+        if is_same {
+            return false;
         }
-        is_new
+        let before = std::mem::take(&mut self.destinations).into_iter();
+        let by_host = before.map(|known| (known.call.service.host.clone(), known));
+        let mut before: HashMap<Host, Destination> = by_host.collect();
+        for call in &self.calls {
+            let endpoints = instances(call);
+            let known = before.remove(&call.service.host);
+            let known = known.filter(|known| known.is_of(call, endpoints));
+            let destination = known.unwrap_or_else(|| {
+                let from = self.common.towards(&call.service, call.rule.as_ref(), mesh);
+                Destination {
+                    call: call.clone(),
+                    endpoints: endpoints.cloned(),
+                    part: destination(&from, node, options, pool),
+                }
+            });
+            self.destinations.push(destination);
+        }
+        true
     }
 
-    fn join(&mut self, view: &View<'_>) {
+    fn join(&mut self, node: &Node, options: &PlanOptions<'static>) {
         let mut whole = Part::default();
         whole.add(&self.listeners);
-        for call in &self.calls {
-            if let Some(destination) = self.destinations.get(&call.service.host) {
-                whole.add(&destination.part);
-            }
+        for destination in &self.destinations {
+            whole.add(&destination.part);
         }
-        clusters::put_undeclared(view, &mut whole.snapshot);
+        let view = View::of_everything(&self.common, node, options);
+        clusters::put_undeclared(&view, &mut whole.snapshot);
         self.whole = Arc::new(whole);
     }
 }
