@@ -118,11 +118,17 @@ impl Mesh {
 
     /// What all destinations of a part depend on, whichever is called.
     pub(crate) fn without_calls(&self) -> Self {
+        // An edge between networks has its destinations under other names as well.
+        let by_name = |gateway: &&Arc<super::Gateway>| {
+            let mut servers = gateway.servers.iter();
+            servers.any(|server| server.tls == super::ServerTls::AutoPassthrough)
+        };
+        let gateways = self.rules.gateways.iter().filter(by_name).cloned();
         self.with(Rules {
+            gateways: gateways.collect(),
             services: Vec::new(),
             traffic: Vec::new(),
             destinations: Vec::new(),
-            gateways: Vec::new(),
             access: Vec::new(),
             telemetry: Vec::new(),
             limits: Vec::new(),

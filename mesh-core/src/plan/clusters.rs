@@ -2,7 +2,9 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{endpoints, endpoints::Wanted, names, places, policy, secrets, security, view::View};
+use super::{
+    between, endpoints, endpoints::Wanted, names, places, policy, secrets, security, view::View,
+};
 use crate::{
     config::{Problem, Severity},
     dataplane::{
@@ -24,6 +26,7 @@ const INBOUND_SOURCE_V6: [u16; 8] = [0, 0, 0, 0, 0, 0, 0, 6];
 
 /// Plans every outbound cluster the proxy may be asked for, with its instances.
 pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<Problem>) {
+    let crossed = between::is_crossed(view);
     for (service, port) in view.called_ports() {
         let rule = view.destination_policy(service);
         let whole = [("", None)];
@@ -38,6 +41,9 @@ pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<
                 labels,
             };
             destination.plan(view, snapshot, problems);
+            if crossed && between::is_reachable(view, service) {
+                destination.plan_by_name(snapshot);
+            }
         }
     }
 }
@@ -178,6 +184,32 @@ impl Destination<'_> {
             istio_alpn: !matches!(policy.tls, Some(mesh::ClientTls::Own { .. })),
         };
         self.provide_secrets(view, snapshot, &cluster, problems);
+        put(snapshot, cluster);
+    }
+
+    /// The same destination under the name that mutual TLS asks for it by. What is within TLS is
+    /// the caller's and the instance's own affair.
+    fn plan_by_name(&self, snapshot: &mut Snapshot) {
+        let (number, host) = (self.port.port.number, &self.service.host);
+        let known = names::outbound(number, self.subset, host);
+        let Some(known) = snapshot.clusters.get(&known) else {
+            return;
+        };
+        let name = names::server_name(number, self.subset, host);
+        let mut cluster = Cluster::clone(known);
+        cluster.name = name.clone();
+        cluster.tls = UpstreamTls::Off;
+        cluster.protocol = UpstreamProtocol::UseDownstream;
+        if let Discovery::Told(told) = &mut cluster.discovery {
+            if let Some(instances) = snapshot.endpoints.get(told) {
+                let instances = EndpointSet {
+                    name: name.clone(),
+                    ..EndpointSet::clone(instances)
+                };
+                snapshot.endpoints.insert(name.clone(), Arc::new(instances));
+            }
+            *told = name;
+        }
         put(snapshot, cluster);
     }
 

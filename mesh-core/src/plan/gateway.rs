@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     access::{self, Access},
-    chains, clusters, gateway_tables, http,
+    between, chains, clusters, gateway_tables, http,
     http::Side,
     secrets, security,
     view::View,
@@ -145,11 +145,7 @@ impl Door<'_> {
                 chains
             }
             (mesh::ServerTls::Passthrough, _) => self.passed_on_by_name(open),
-            (mesh::ServerTls::AutoPassthrough, _) => {
-                let reason = "AUTO_PASSTHROUGH is not supported yet: the port stays closed";
-                self.problem(open, ".tls.mode", Severity::Error, reason);
-                Vec::new()
-            }
+            (mesh::ServerTls::AutoPassthrough, _) => between::chains(self.view, open, self.access),
             (mesh::ServerTls::Off { .. }, _) if open.server.port.protocol == AppProtocol::Tcp => {
                 self.passed_on(open)
             }

@@ -1,7 +1,7 @@
 use super::town::{Town, gateway, host, listener, listener_names, manager, proxied};
 use crate::dataplane::{
-    ChainMatch, ClusterChoice, ForwardClientCert, Node, PathMatch, RouteAction, RouteSource,
-    SchemeRedirect, SecretSource, TlsVersion,
+    ChainMatch, ClusterChoice, Discovery, ForwardClientCert, Node, PathMatch, RouteAction,
+    RouteSource, SchemeRedirect, SecretSource, TlsVersion, UpstreamTls,
 };
 
 const BOOKINFO: &str = "\
@@ -211,4 +211,60 @@ fn secure_ports() {
         proxied(bytes),
         "outbound|9080||ratings.default.svc.cluster.local"
     );
+}
+
+/// Between networks: names of destinations are asked for, and nothing is ended on the way.
+#[test]
+fn passes_on_by_the_name_of_the_destination() {
+    let text = "apiVersion: networking.istio.io/v1\nkind: Gateway\n\
+        metadata: {name: cross-network, namespace: istio-system}\n\
+        spec: {selector: {istio: ingressgateway}, servers: \
+        [{port: {number: 15443, name: tls, protocol: TLS}, hosts: ['*.local'], \
+        tls: {mode: AUTO_PASSTHROUGH}}]}\n";
+    let town = Town::bookinfo(&[text]);
+    let (plan, problems) = town.plan(&gateway());
+    assert_eq!(problems, [""; 0]);
+    let crossing = listener(&plan, "0.0.0.0_15443");
+    assert!(crossing.listener_filters.tls_inspector);
+    let mut names: Vec<_> = crossing
+        .filter_chains
+        .iter()
+        .map(|chain| {
+            assert!(chain.tls.is_none());
+            assert_eq!(
+                chain.matches.application_protocols,
+                [
+                    "istio",
+                    "istio-peer-exchange",
+                    "istio-http/1.0",
+                    "istio-http/1.1",
+                    "istio-h2"
+                ]
+            );
+            assert_eq!(chain.matches.server_names, [proxied(chain)]);
+            proxied(chain)
+        })
+        .collect();
+    names.sort_unstable();
+    let reviews =
+        |subset: &str| format!("outbound_.9080_.{subset}_.reviews.default.svc.cluster.local");
+    for subset in ["", "v1", "v2", "v3"] {
+        assert!(names.contains(&&*reviews(subset)), "{subset}: {names:?}");
+    }
+    let name = &*reviews("v2");
+    let cluster = &plan.clusters[name];
+    assert_eq!(cluster.discovery, Discovery::Told(name.into()));
+    assert_eq!(cluster.tls, UpstreamTls::Off);
+    let instances = |name: &str| {
+        let set = plan.endpoints[name].endpoints();
+        set.map(|endpoint| endpoint.address.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        instances(name),
+        instances("outbound|9080|v2|reviews.default.svc.cluster.local")
+    );
+    // Nobody else has destinations under such names.
+    let (plan, _) = Town::bookinfo(&[]).plan(&gateway());
+    assert!(!plan.clusters.contains_key(name));
 }
