@@ -14,6 +14,7 @@ pub enum Spec {
     Gateway(istio::Gateway),
     ServiceEntry(istio::ServiceEntry),
     WorkloadEntry(istio::WorkloadEntry),
+    WorkloadGroup(istio::WorkloadGroup),
     Sidecar(istio::Sidecar),
     ProxyConfig(istio::ProxyConfig),
     Telemetry(istio::Telemetry),
@@ -47,6 +48,7 @@ impl Spec {
             | Self::Gateway(_)
             | Self::ServiceEntry(_)
             | Self::WorkloadEntry(_)
+            | Self::WorkloadGroup(_)
             | Self::Sidecar(_)
             | Self::ProxyConfig(_) => NETWORKING,
             Self::Telemetry(_) => TELEMETRY,
@@ -75,6 +77,7 @@ impl Spec {
             Self::Gateway(_) => "Gateway",
             Self::ServiceEntry(_) => "ServiceEntry",
             Self::WorkloadEntry(_) => "WorkloadEntry",
+            Self::WorkloadGroup(_) => "WorkloadGroup",
             Self::Sidecar(_) => "Sidecar",
             Self::ProxyConfig(_) => "ProxyConfig",
             Self::Telemetry(_) => "Telemetry",

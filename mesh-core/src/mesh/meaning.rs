@@ -142,6 +142,7 @@ pub(super) fn meaning(
             ((!broken).then_some(meaning), problems)
         }
         Spec::WorkloadEntry(_)
+        | Spec::WorkloadGroup(_)
         | Spec::Pod(_)
         | Spec::Deployment(_)
         | Spec::EndpointSlice(_)

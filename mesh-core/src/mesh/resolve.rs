@@ -266,6 +266,7 @@ fn is_instance(resource: &Resource) -> bool {
         resource.spec,
         Spec::Pod(_)
             | Spec::WorkloadEntry(_)
+            | Spec::WorkloadGroup(_)
             | Spec::EndpointSlice(_)
             | Spec::Deployment(_)
             | Spec::ServiceAccount

@@ -201,6 +201,15 @@ pub(super) fn of_kubernetes(
     let annotations = &resource.metadata.annotations;
     let annotation = annotations.get(TrafficDistribution::ANNOTATION);
     let annotation = annotation.map_or("", String::as_str);
+    if spec.session_affinity == "ClientIP" {
+        let reason = "has no effect where proxies choose instances";
+        findings.warn("spec.sessionAffinity", reason);
+        findings.advise("use a DestinationRule with consistentHash: {useSourceIp: true}");
+    }
+    if spec.internal_traffic_policy == "Local" {
+        let reason = "not supported yet: instances of other nodes are called too";
+        findings.warn("spec.internalTrafficPolicy", reason);
+    }
     let distribution = TrafficDistribution::read(&spec.traffic_distribution, annotation);
     if distribution.is_none() {
         findings.warn(

@@ -34,7 +34,8 @@ pub(super) fn allocate(services: &mut [Service], range: IpNetwork) {
 fn needs_one(service: &Service) -> bool {
     let by_name = !matches!(
         service.resolution,
-        Resolution::Headless | Resolution::Alias(_)
+        // Where the caller tells the address, one that nobody listens at would lead nowhere.
+        Resolution::Headless | Resolution::Passthrough | Resolution::Alias(_)
     );
     service.addresses.is_empty()
         && service.networks.is_empty()

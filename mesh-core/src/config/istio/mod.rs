@@ -39,7 +39,10 @@ pub use proxy_config::{
     ProxyConfig, ProxyHeaders, ProxyImage, ProxySettings, ProxyTracing, ServerHeader,
 };
 pub use request_authentication::{ClaimToHeader, JwtHeader, JwtRule, RequestAuthentication};
-pub use service_entry::{Location, Resolution, ServiceEntry, ServiceEntryPort, WorkloadEntry};
+pub use service_entry::{
+    GroupMetadata, Location, Resolution, ServiceEntry, ServiceEntryPort, WorkloadEntry,
+    WorkloadGroup,
+};
 pub use sidecar::{
     CaptureMode, OutboundMode, OutboundTrafficPolicy, Sidecar, SidecarEgress, SidecarIngress,
 };

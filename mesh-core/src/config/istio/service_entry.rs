@@ -56,6 +56,27 @@ pub enum Resolution {
     DynamicDns,
 }
 
+/// What instances outside Kubernetes have in common (`networking.istio.io` `WorkloadGroup`).
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkloadGroup {
+    pub metadata: GroupMetadata,
+    pub template: WorkloadEntry,
+}
+
+impl WorkloadGroup {
+    /// Fields that exist but are not honoured yet.
+    pub(crate) const NOT_YET: &'static [&'static str] = &["spec.probe"];
+}
+
+/// Labels and annotations of such instances.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GroupMetadata {
+    pub labels: Labels,
+    pub annotations: BTreeMap<String, String>,
+}
+
 /// An instance outside Kubernetes (`networking.istio.io` `WorkloadEntry`), also part of a
 /// `ServiceEntry`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

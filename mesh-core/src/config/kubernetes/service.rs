@@ -29,6 +29,8 @@ pub struct ServiceSpec {
     pub selector: Selector,
     pub external_name: String,
     pub publish_not_ready_addresses: bool,
+    pub session_affinity: String,
+    pub internal_traffic_policy: String,
     pub traffic_distribution: String,
 }
 

@@ -24,6 +24,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     (NETWORKING, "Gateway"),
     (NETWORKING, "ServiceEntry"),
     (NETWORKING, "WorkloadEntry"),
+    (NETWORKING, "WorkloadGroup"),
     (NETWORKING, "Sidecar"),
     (NETWORKING, "ProxyConfig"),
     (TELEMETRY, "Telemetry"),
@@ -74,6 +75,11 @@ pub(super) fn reader_of(group: &str, kind: &str) -> Option<Read> {
         },
         (NETWORKING, "ServiceEntry") => |reader, node, reference| {
             Some(Spec::ServiceEntry(reader.istio(node, reference, &ISTIO)?))
+        },
+        (NETWORKING, "WorkloadGroup") => |reader, node, reference| {
+            let not_yet = istio::WorkloadGroup::NOT_YET;
+            let spec = reader.istio(node, reference, &Fields { not_yet, ..ISTIO })?;
+            Some(Spec::WorkloadGroup(spec))
         },
         (NETWORKING, "WorkloadEntry") => |reader, node, reference| {
             Some(Spec::WorkloadEntry(reader.istio(node, reference, &ISTIO)?))
