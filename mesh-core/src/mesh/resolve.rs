@@ -158,7 +158,7 @@ impl Rules {
             return Vec::new();
         }
         let world = World::new(pieces, &self.services, &self.written, &self.defaults);
-        let attached = gateway_api::attach(&world);
+        let attached = gateway_api::attach(world);
         let written = self.written.iter().enumerate();
         let age: HashMap<_, _> = written
             .map(|(age, resource)| (resource.reference.clone(), age))

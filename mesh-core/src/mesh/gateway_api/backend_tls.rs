@@ -69,8 +69,10 @@ pub(super) fn check(resource: &Resource, written: &BackendTlsPolicy) -> Vec<Prob
     findings.conclude(()).1
 }
 
-/// Every policy. Of several for one service and port the oldest counts.
-pub(super) fn policies(world: &World<'_>, attached: &mut Attached) {
+/// Every policy. Of several for one service and port the oldest counts. Returns the targets of
+/// those that have no roots: requests for them are answered with a 500.
+pub(super) fn policies(world: &World<'_>, attached: &mut Attached) -> Vec<(Host, Option<u16>)> {
+    let mut untrusted = Vec::new();
     for (resource, written) in world.written() {
         let GatewayApi::BackendTlsPolicy(policy) = written else {
             continue;
@@ -78,7 +80,12 @@ pub(super) fn policies(world: &World<'_>, attached: &mut Attached) {
         let (tls, resolved) = client_tls(world, resource, policy);
         let mut parents = Vec::new();
         for (i, target) in policy.target_refs.iter().enumerate() {
+            let known = attached.backend_tls.len();
             let accepted = apply(world, resource, target, &tls, attached);
+            if resolved.is_some() {
+                let new = attached.backend_tls[known..].iter();
+                untrusted.extend(new.map(|policy| (policy.host.clone(), policy.port)));
+            }
             let accepted = match &resolved {
                 Some(unusable) => {
                     let reason = "NoValidCACertificate";
@@ -114,6 +121,7 @@ pub(super) fn policies(world: &World<'_>, attached: &mut Attached) {
             parents,
         });
     }
+    untrusted
 }
 
 /// Without roots that can be used nothing is trusted: no connection opens.

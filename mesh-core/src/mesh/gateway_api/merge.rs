@@ -207,6 +207,10 @@ impl Rules<'_> {
         for backend in rule.backends.iter().filter(|backend| backend.weight > 0) {
             let reference = &self.route.reference;
             match backend::destination(self.world, reference, &backend.to, self.needs_grant) {
+                // As the Gateway API asks, where a policy's roots are missing.
+                Ok(destination) if self.world.is_untrusted(&destination) => {
+                    nowhere += backend.weight;
+                }
                 Ok(destination) => usable.push(WeightedDestination {
                     destination,
                     weight: backend.weight,

@@ -56,14 +56,15 @@ pub(super) fn meaning(resource: &Resource, written: &GatewayApi) -> (Option<Rout
 }
 
 /// Lets everything meet. `world` holds it oldest first.
-pub(super) fn attach(world: &World<'_>) -> Attached {
+pub(super) fn attach(mut world: World<'_>) -> Attached {
     let mut attached = Attached::default();
+    world.untrusted = backend_tls::policies(&world, &mut attached);
+    let world = &world;
     let mut gateways = gateways::find(world, &mut attached);
     attach::routes(world, &mut gateways, &mut attached);
     for gateway in &gateways {
         attached.statuses.push(gateway.status());
     }
-    backend_tls::policies(world, &mut attached);
     let order = |status: &ResourceStatus| status.reference.clone();
     attached.statuses.sort_by_key(order);
     attached

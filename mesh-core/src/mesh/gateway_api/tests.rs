@@ -671,3 +671,252 @@ fn classes_and_parameters() {
         );
     }
 }
+
+/// Each row is a route for connections, and what becomes of it.
+#[test]
+fn what_becomes_of_routes_for_connections() {
+    const PORTS: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: c, namespace: infra}
+spec:
+  gatewayClassName: istio
+  listeners:
+  - {name: pass, port: 443, protocol: TLS, hostname: '*.example.com', tls: {mode: Passthrough}}
+  - {name: tcp, port: 9000, protocol: TCP}
+  - {name: http, port: 80, protocol: HTTP}
+---
+";
+    let good = "Accepted ResolvedRefs";
+    let web = "{name: web, port: 8080}";
+    for (kind, parent, hosts, backend, want) in [
+        ("TCPRoute", "tcp", "", web, good),
+        // TCPRouteInvalidNonTCPListener.
+        (
+            "TCPRoute",
+            "http",
+            "",
+            web,
+            "!Accepted:NotAllowedByListeners ResolvedRefs",
+        ),
+        (
+            "TCPRoute",
+            "tcp",
+            "",
+            "{name: odd, port: 1}",
+            "!ResolvedRefs:BackendNotFound Accepted",
+        ),
+        (
+            "TCPRoute",
+            "tcp",
+            "",
+            "{name: web, namespace: apps, port: 8080}",
+            "!ResolvedRefs:RefNotPermitted Accepted",
+        ),
+        (
+            "TLSRoute",
+            "pass",
+            "hostnames: [a.example.com], ",
+            web,
+            good,
+        ),
+        // TLSRouteInvalidNoMatchingListenerHostname and TLSRouteInvalidNoMatchingListener.
+        (
+            "TLSRoute",
+            "pass",
+            "hostnames: [a.example.org], ",
+            web,
+            "!Accepted:NoMatchingListenerHostname ResolvedRefs",
+        ),
+        (
+            "TLSRoute",
+            "http",
+            "",
+            web,
+            "!Accepted:NotAllowedByListeners ResolvedRefs",
+        ),
+        (
+            "TLSRoute",
+            "odd",
+            "",
+            web,
+            "!Accepted:NoMatchingParent ResolvedRefs",
+        ),
+        // TLSRouteInvalidBackendRefUnknownKind and TLSRouteInvalidReferenceGrant.
+        (
+            "TLSRoute",
+            "pass",
+            "",
+            "{kind: Odd, name: web, port: 8080}",
+            "!ResolvedRefs:InvalidKind Accepted",
+        ),
+        (
+            "TLSRoute",
+            "pass",
+            "",
+            "{name: web, namespace: apps, port: 8080}",
+            "!ResolvedRefs:RefNotPermitted Accepted",
+        ),
+    ] {
+        let route = format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\n\
+             metadata: {{name: r, namespace: infra}}\n\
+             spec: {{parentRefs: [{{name: c, sectionName: {parent}}}], {hosts}\
+             rules: [{{backendRefs: [{backend}]}}]}}\n"
+        );
+        let (mesh, _) = mesh(&format!("{TOWN}{PORTS}{route}"));
+        assert_eq!(parents(&mesh, "r"), [want], "{route}");
+    }
+}
+
+/// What the API server would refuse is refused: each row is a rule, and what is said.
+#[test]
+fn rules_that_cannot_be_meant() {
+    let filter = |of: &str| format!("filters: [{of}]");
+    let redirect = "{type: RequestRedirect, requestRedirect: {hostname: a.com}}";
+    for (rule, want) in [
+        (
+            "matches: [{path: {value: a}}]".to_owned(),
+            "no absolute path",
+        ),
+        (
+            "matches: [{path: {value: /a//b}}]".to_owned(),
+            "no absolute path",
+        ),
+        (
+            "matches: [{path: {type: RegularExpression, value: '('}}]".to_owned(),
+            "is refused",
+        ),
+        (
+            "matches: [{method: get}]".to_owned(),
+            "\"get\" is no method",
+        ),
+        (
+            "matches: [{headers: [{name: 'a b', value: c}]}]".to_owned(),
+            "is no name",
+        ),
+        ("backendRefs: [{name: web}]".to_owned(), "port: is missing"),
+        ("backendRefs: [{port: 80}]".to_owned(), "name: is missing"),
+        (
+            "backendRefs: [{name: web, port: 80, weight: 1000001}]".to_owned(),
+            "is more than",
+        ),
+        (
+            format!(
+                "{}, backendRefs: [{{name: web, port: 80}}]",
+                filter(redirect)
+            ),
+            "no destinations",
+        ),
+        (
+            filter(&format!("{redirect}, {redirect}")),
+            "is given before",
+        ),
+        (
+            filter(&format!(
+                "{redirect}, {{type: URLRewrite, urlRewrite: {{hostname: a.com}}}}"
+            )),
+            "exclude each other",
+        ),
+        (filter("{type: RequestRedirect}"), "says nothing"),
+        (
+            filter("{requestRedirect: {hostname: a.com}}"),
+            "type: is missing",
+        ),
+        (
+            filter("{type: RequestRedirect, requestRedirect: {statusCode: 200}}"),
+            "is none of 301",
+        ),
+        (
+            filter("{type: RequestRedirect, requestRedirect: {scheme: ftp}}"),
+            "neither http nor https",
+        ),
+        (
+            filter(
+                "{type: RequestHeaderModifier, requestHeaderModifier: {add: [{name: host, value: a}]}}",
+            ),
+            "can be set on requests, and nothing else",
+        ),
+        (
+            filter(
+                "{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: a, value: \"b\\nc\"}]}}",
+            ),
+            "cannot be a header's value",
+        ),
+        (
+            format!(
+                "matches: [{{path: {{type: Exact, value: /a}}}}], {}",
+                filter(
+                    "{type: URLRewrite, urlRewrite: \
+                     {path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}"
+                )
+            ),
+            "exactly one match",
+        ),
+        (
+            filter(
+                "{type: RequestMirror, requestMirror: \
+                 {backendRef: {name: web, port: 80}, percent: 101}}",
+            ),
+            "no percentage",
+        ),
+        (
+            filter(
+                "{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}, \
+                 fraction: {numerator: 3, denominator: 2}}}",
+            ),
+            "is no share",
+        ),
+        (
+            "timeouts: {request: 1s, backendRequest: 2s}".to_owned(),
+            "longer than the whole",
+        ),
+        ("retry: {codes: [200]}".to_owned(), "no status between"),
+    ] {
+        let text = format!(
+            "{TOWN}apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n\
+             metadata: {{name: r, namespace: infra}}\n\
+             spec: {{parentRefs: [{{name: g, sectionName: same}}], rules: [{{{rule}}}]}}\n"
+        );
+        let (mesh, problems) = mesh(&text);
+        let told = problems.join("\n");
+        assert!(
+            told.contains(want) && told.contains("error"),
+            "{rule}: {told}"
+        );
+        let left = mesh.gateway_api_statuses().iter();
+        assert!(
+            !left.into_iter().any(|s| &*s.reference.name == "r"),
+            "{rule}: is left out"
+        );
+    }
+}
+
+/// GatewayModifyListeners: a version made of the one before is what it would be by itself.
+#[test]
+fn listeners_come_and_go() {
+    let route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n\
+                 metadata: {name: r, namespace: infra}\nspec: {parentRefs: [{name: g}]}\n---\n";
+    let one = "{name: a, port: 80, protocol: HTTP}";
+    let two = format!("{one}, {{name: b, port: 81, protocol: HTTP}}");
+    let defaults = MeshDefaults::default();
+    let set = |listeners: &str| {
+        let parsed = read(
+            "a.yaml",
+            &format!("{route}{}", gateway(listeners)),
+            &defaults,
+        );
+        ConfigSet::default().replace_file("a.yaml", &parsed).0
+    };
+    let (mut mesh, _) = Mesh::resolve(&set(one), &defaults);
+    for (listeners, open) in [(&*two, 2), (one, 1), (&two, 2)] {
+        let (next, told) = mesh.next(&set(listeners), &defaults);
+        let (fresh, expected) = Mesh::resolve(&set(listeners), &defaults);
+        assert_eq!(next.gateways(), fresh.gateways());
+        assert_eq!(next.gateway_api_statuses(), fresh.gateway_api_statuses());
+        assert_eq!((next.gateways().len(), told), (open, expected));
+        // What stays is the same value, so that plans stay too.
+        assert!(Arc::ptr_eq(&mesh.gateways()[0], &next.gateways()[0]));
+        mesh = next;
+    }
+}

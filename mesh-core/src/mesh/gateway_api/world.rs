@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use super::{grants::Grants, route::Route};
 use crate::{
     config::{Resource, Spec, gateway_api::GatewayApi, kubernetes},
-    mesh::{MeshDefaults, Service},
-    name::{Labels, ResourceRef},
+    mesh::{Destination, MeshDefaults, Service},
+    name::{Host, Labels, ResourceRef},
 };
 
 /// A resource of the Gateway API, and what it means by itself if it is a route.
@@ -21,6 +21,8 @@ pub(in crate::mesh) struct World<'a> {
     pub(super) pieces: &'a [Piece],
     pub(super) defaults: &'a MeshDefaults,
     pub(super) grants: Grants<'a>,
+    /// Services, or ports of them, whose TLS nobody could check.
+    pub(super) untrusted: Vec<(Host, Option<u16>)>,
     services: HashMap<(&'a str, &'a str), &'a Arc<Service>>,
     entries: HashMap<&'a ResourceRef, Vec<&'a Arc<Service>>>,
     others: HashMap<(&'a str, &'a str, &'a str), &'a Resource>,
@@ -56,6 +58,7 @@ impl<'a> World<'a> {
             pieces,
             defaults,
             grants: Grants::of(pieces),
+            untrusted: Vec::new(),
             services: known,
             entries,
             others: others.collect(),
@@ -107,6 +110,12 @@ impl<'a> World<'a> {
         let found = self.others.get(&("Namespace", "", namespace));
         let labels: Option<&Labels> = found.map(|resource| &resource.metadata.labels);
         labels?.value(key).map(str::to_owned)
+    }
+
+    /// Whether nobody could check the TLS of a destination.
+    pub(super) fn is_untrusted(&self, to: &Destination) -> bool {
+        let mut all = self.untrusted.iter();
+        all.any(|(host, port)| *host == to.host && (port.is_none() || *port == to.port))
     }
 
     pub(super) fn written(&self) -> impl Iterator<Item = (&'a Arc<Resource>, &'a GatewayApi)> {
