@@ -13,7 +13,7 @@ use crate::{
         Problem, Resource, Severity,
         gateway_api::{AddressKind, Gateway as Written, GatewayApi, GatewayClass},
     },
-    mesh::{Gateway, Server, findings::Findings},
+    mesh::{Gateway, findings::Findings},
     name::{Labels, Selector},
 };
 
@@ -138,11 +138,10 @@ impl<'a> ApiGateway<'a> {
             Some(invalid) => invalid,
             None => address.unwrap_or_else(|| gateway.accepted()),
         };
-        for condition in [&accepted].into_iter().filter(|c| !c.holds) {
-            let reason = format!("{}: {}", condition.reason, condition.message);
-            attached
-                .problems
-                .push(resource.problem(Severity::Warning, "spec", reason));
+        if !accepted.holds {
+            let reason = format!("{}: {}", accepted.reason, accepted.message);
+            let problem = resource.problem(Severity::Warning, "spec", reason);
+            attached.problems.push(problem);
         }
         gateway.conditions.push(accepted);
         gateway
@@ -227,14 +226,10 @@ impl<'a> ApiGateway<'a> {
                     name: listener.name.clone(),
                     selector: proxies.selector.clone(),
                     namespace: Some(proxies.namespace.clone()),
-                    servers: self.servers(listener),
+                    servers: listener.servers(),
                 }));
             }
         }
-    }
-
-    fn servers(&self, listener: &Listener<'_>) -> Vec<Server> {
-        listener.servers()
     }
 
     pub(super) fn status(&self) -> ResourceStatus {

@@ -55,7 +55,6 @@ impl Groups {
         port: Option<u16>,
     ) {
         let needs_grant = matches!(place, Place::Listener(_));
-        let ends_tls = needs_grant && route.kind == RouteKind::Tcp;
         let made = Rules {
             world,
             route,
@@ -78,7 +77,6 @@ impl Groups {
             RouteKind::Http | RouteKind::Grpc => made.requests(port.port, &mut group.http),
             RouteKind::Tcp => group.tcp.extend(made.connections(&port)),
             RouteKind::Tls => {
-                debug_assert!(!ends_tls, "a TLSRoute is none for TCP");
                 let names = match route.hostnames.is_empty() || needs_grant {
                     true => vec![host.clone()],
                     false => route.hostnames.clone(),

@@ -1,9 +1,13 @@
 //! Listeners: which of them can be opened, and for which routes.
 
+mod check;
+mod tls;
+
+pub(super) use check::check;
+
 use std::sync::Arc;
 
 use super::{
-    certificates,
     route::RouteKind,
     status::{Condition, ListenerStatus},
     world::World,
@@ -12,13 +16,11 @@ use crate::{
     config::{
         Problem, Resource, Severity,
         gateway_api::{
-            FrontendValidation, FrontendValidationMode, Gateway as Written, GatewayApi,
-            LabelExpression, LabelSelector, Listener as WrittenListener, NamespacesFrom, TlsMode,
+            Gateway as Written, GatewayApi, LabelExpression, LabelSelector,
+            Listener as WrittenListener, NamespacesFrom, TlsMode,
         },
     },
-    mesh::{
-        ClientCertificate, EndTls, GatewayName, Server, ServerHost, ServerTls, findings::Findings,
-    },
+    mesh::{GatewayName, Server, ServerHost, ServerTls},
     name::{AppProtocol, Host, NamedPort, ResourceRef},
 };
 
@@ -49,50 +51,6 @@ pub(super) enum Protocol {
     Unsupported,
 }
 
-/// What is wrong with a listener by itself. `before` are those written before it.
-pub(super) fn check(
-    field: &str,
-    written: &WrittenListener,
-    before: &[WrittenListener],
-    findings: &mut Findings<'_>,
-) {
-    if written.name.is_empty() {
-        findings.error(&format!("{field}.name"), "is missing");
-    }
-    if before.iter().any(|other| other.name == written.name) {
-        let reason = format!("{:?} is the name of another listener", written.name);
-        findings.error(&format!("{field}.name"), reason);
-    }
-    if written.port == 0 {
-        findings.error(&format!("{field}.port"), "a port is between 1 and 65535");
-    }
-    if let Some(host) = written.hostname.as_deref().filter(|host| !host.is_empty()) {
-        findings.host(&format!("{field}.hostname"), host);
-    }
-    let tls = written.tls.as_ref();
-    match (Protocol::of(written), tls) {
-        (Protocol::Http | Protocol::Tcp, Some(_)) => {
-            let reason = format!("a listener for {} has none", written.protocol);
-            findings.error(&format!("{field}.tls"), reason);
-        }
-        (Protocol::Https, Some(tls)) if tls.mode == TlsMode::Passthrough => {
-            let reason = "requests cannot be taken out of TLS that is passed on";
-            findings.error(&format!("{field}.tls.mode"), reason);
-            findings.advise("use protocol: TLS");
-        }
-        (Protocol::Tls(_), None) => findings.error(&format!("{field}.tls"), "is missing"),
-        _ => {}
-    }
-    for name in tls.iter().flat_map(|tls| tls.options.keys()) {
-        let at = format!("{field}.tls.options.{name}");
-        findings.warn(&at, "not supported yet");
-    }
-    if tls.is_some_and(|tls| tls.certificate_refs.len() > 1) {
-        let at = format!("{field}.tls.certificateRefs[1]");
-        findings.warn(&at, "not supported yet: the first certificate is shown");
-    }
-}
-
 /// The listeners of a Gateway.
 pub(super) fn of<'a>(
     world: &World<'_>,
@@ -104,7 +62,7 @@ pub(super) fn of<'a>(
     let mut listeners: Vec<_> = each
         .map(|(i, listener)| Listener::new(world, &resource.reference, written, listener, i))
         .collect();
-    conflicts(&mut listeners);
+    check::conflicts(&mut listeners);
     for listener in &listeners {
         for condition in listener
             .conditions
@@ -122,39 +80,6 @@ pub(super) fn of<'a>(
 }
 
 const CONFLICTED: &str = "Conflicted";
-
-/// Listeners that claim the same connections are all closed: nobody could tell which is meant.
-fn conflicts(listeners: &mut [Listener<'_>]) {
-    let found: Vec<_> = listeners
-        .iter()
-        .map(|own| {
-            let mut others = listeners.iter().filter(|other| {
-                other.field != own.field
-                    && other.written.port == own.written.port
-                    && other.protocol != Protocol::Unsupported
-            });
-            let rival = others.find_map(|other| {
-                let reason = if own.protocol.layer() != other.protocol.layer() {
-                    "ProtocolConflict"
-                } else if own.host == other.host {
-                    "HostnameConflict"
-                } else {
-                    return None;
-                };
-                Some((reason, other.written.name.clone()))
-            });
-            rival.filter(|_| own.protocol != Protocol::Unsupported)
-        })
-        .collect();
-    for (listener, rival) in listeners.iter_mut().zip(found) {
-        if let Some((reason, name)) = rival {
-            listener.conditions.push(Condition {
-                message: format!("listener {name} claims the same connections"),
-                ..Condition::holds(CONFLICTED, reason)
-            });
-        }
-    }
-}
 
 impl Protocol {
     fn of(written: &WrittenListener) -> Self {
@@ -252,76 +177,6 @@ impl<'a> Listener<'a> {
     fn fails_to_resolve(&mut self, reason: &'static str, message: String) {
         let condition = Condition::fails("ResolvedRefs", reason, message);
         self.conditions.push(condition);
-    }
-
-    fn find_tls(&mut self, world: &World<'_>, gateway: &ResourceRef, of: &Written) {
-        self.tls = match self.protocol {
-            Protocol::Http | Protocol::Tcp => Some(ServerTls::Off {
-                https_redirect: false,
-            }),
-            Protocol::Tls(TlsMode::Passthrough) => Some(ServerTls::Passthrough),
-            Protocol::Unsupported => None,
-            Protocol::Https | Protocol::Tls(TlsMode::Terminate) => self
-                .end_tls(world, gateway, of)
-                .map(|end| ServerTls::End(Box::new(end))),
-        };
-    }
-
-    fn end_tls(
-        &mut self,
-        world: &World<'_>,
-        gateway: &ResourceRef,
-        of: &Written,
-    ) -> Option<EndTls> {
-        let written = self.written.tls.as_ref();
-        let Some(certificate) = written.and_then(|tls| tls.certificate_refs.first()) else {
-            let message = "a certificate is needed to end TLS".to_owned();
-            self.fails_to_resolve("InvalidCertificateRef", message);
-            return None;
-        };
-        let certificate = certificates::certificate(world, gateway, certificate);
-        let certificate = certificate
-            .map_err(|error| self.fails_to_resolve(error.reason, error.message))
-            .ok();
-        let client = match validation(self.written, of) {
-            None => Some(ClientCertificate::NotAsked),
-            Some(validation) => self.client(world, gateway, validation),
-        };
-        Some(EndTls {
-            certificate: Some(certificate?),
-            client: client?,
-            subject_alt_names: Vec::new(),
-            min_version: None,
-            max_version: None,
-        })
-    }
-
-    fn client(
-        &mut self,
-        world: &World<'_>,
-        gateway: &ResourceRef,
-        written: &FrontendValidation,
-    ) -> Option<ClientCertificate> {
-        if written.mode == FrontendValidationMode::AllowInsecureFallback {
-            let message = "AllowInsecureFallback is not supported: the port stays closed";
-            let condition = Condition::fails("Accepted", "UnsupportedValue", message);
-            self.conditions.push(condition);
-            return None;
-        }
-        let mut first = None;
-        for (i, reference) in written.ca_certificate_refs.iter().enumerate() {
-            match certificates::roots(world, gateway, reference) {
-                Ok(roots) => first = first.or(Some((i, roots))),
-                Err(error) => self.fails_to_resolve(error.reason, error.message),
-            }
-        }
-        let Some((_, roots)) = first else {
-            let message = "no roots to check callers' certificates with";
-            let condition = Condition::fails("Accepted", "NoValidCACertificate", message);
-            self.conditions.push(condition);
-            return None;
-        };
-        Some(ClientCertificate::Required(roots))
     }
 
     /// Every condition that nothing was said about is as it should be.
@@ -424,23 +279,6 @@ impl<'a> Listener<'a> {
             conditions: self.conditions.clone(),
         }
     }
-}
-
-/// How callers' certificates are checked: what the Gateway says for the port, else for all.
-fn validation<'a>(
-    listener: &'a WrittenListener,
-    of: &'a Written,
-) -> Option<&'a FrontendValidation> {
-    let own = listener.tls.as_ref()?.frontend_validation.as_ref();
-    let frontend = of.tls.as_ref().and_then(|tls| tls.frontend.as_ref());
-    own.or_else(|| {
-        let frontend = frontend?;
-        let mut ports = frontend.per_port.iter();
-        match ports.find(|per_port| per_port.port == listener.port) {
-            Some(per_port) => per_port.tls.validation.as_ref(),
-            None => frontend.default.validation.as_ref(),
-        }
-    })
 }
 
 /// `*`.
