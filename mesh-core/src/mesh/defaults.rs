@@ -1,14 +1,15 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ConnectionPool, LocalityPolicy, OutboundMode, OutlierDetection, ProxySettings, RetryPolicy,
-    TcpKeepalive, TelemetryDefaults, TlsVersion, destination, findings::Findings, proxy_settings,
-    scope, traffic,
+    ConnectionPool, DefaultExports, LocalityPolicy, OutboundMode, OutlierDetection, ProxySettings,
+    RetryPolicy, TcpKeepalive, TelemetryDefaults, TlsVersion, destination, findings::Findings,
+    proxy_settings, scope, traffic,
 };
 use crate::{
     config::{
         ConfigSet, Problem, Severity, Source, Spec, TextError, decode_text,
         istio::{MeshConfig, MeshH2Upgrade, MeshTls, MeshTlsVersion, NormalizationType},
+        nearest,
     },
     identity::{SpiffeId, TrustDomain},
     name::{Host, IpNetwork, ResourceRef},
@@ -45,6 +46,10 @@ pub struct MeshDefaults {
     pub keepalive: Option<TcpKeepalive>,
     /// Whether HTTP/1.1 is carried over HTTP/2.
     pub upgrade_to_http2: bool,
+    /// Who sees resources that do not say.
+    pub exports: DefaultExports,
+    /// How often names are resolved at least.
+    pub dns_refresh: Duration,
     /// The oldest version of TLS that is spoken within the mesh.
     pub min_tls: TlsVersion,
     /// Which spellings of a path are unified before anybody looks at it.
@@ -92,6 +97,8 @@ impl Default for MeshDefaults {
             outlier: None,
             keepalive: None,
             upgrade_to_http2: false,
+            exports: DefaultExports::default(),
+            dns_refresh: Duration::from_secs(60),
             min_tls: TlsVersion::V1_2,
             paths: PathSpelling::default(),
             virtual_addresses: None,
@@ -225,6 +232,8 @@ impl MeshDefaults {
                 .as_ref()
                 .map(destination::keepalive)
                 .or(self.keepalive),
+            exports: DefaultExports::of(written, &self.exports, findings),
+            dns_refresh: written.dns_refresh_rate.map_or(self.dns_refresh, |t| t.0),
             upgrade_to_http2: match written.h2_upgrade_policy {
                 Some(MeshH2Upgrade::Upgrade) => true,
                 Some(MeshH2Upgrade::DoNotUpgrade) => false,
@@ -265,17 +274,21 @@ impl MeshDefaults {
     }
 }
 
-/// What of the parts about proxies and providers nobody reads.
+/// What nobody reads: known to Istio, or to nobody. Neither takes the rest of the settings away, a
+/// trust domain among them.
 fn not_read(unread: &TextError, findings: &mut Findings<'_>) {
     let field = &*unread.field;
+    let top = field.split(['.', '[']).next().unwrap_or_default();
     let known = match field.strip_prefix("defaultConfig.") {
         Some(setting) => proxy_settings::is_not_yet(setting),
-        None if field.starts_with("extensionProviders[") => true,
-        None => return,
+        None => top == "extensionProviders" || MeshConfig::NOT_YET.contains(&top),
     };
     let reason = match known {
         true => "not supported yet",
         false => "unknown field",
     };
     findings.warn("data.mesh", format!("{field}: {reason}"));
+    if !known && let Some(similar) = nearest(top, MeshConfig::NOT_YET.iter().copied()) {
+        findings.advise(format!("did you mean {similar}?"));
+    }
 }

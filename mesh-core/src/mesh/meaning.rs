@@ -102,7 +102,7 @@ pub(super) fn meaning(
             let (service, problems) = service::of_kubernetes(resource, written, defaults);
             services((service.map(|service| vec![service]), problems))
         }
-        Spec::ServiceEntry(written) => services(service::of_entry(resource, written)),
+        Spec::ServiceEntry(written) => services(service::of_entry(resource, written, defaults)),
         Spec::VirtualService(written) => of(
             traffic::traffic_rules(resource, written, defaults),
             |draft| Meaning::Traffic(Draft::clone(&draft)),

@@ -49,7 +49,7 @@ pub use destination::{
     TcpKeepalive, TlsNames, Tunnel, Warmup,
 };
 pub use endpoints::{Endpoint, EndpointIndex, ServiceEndpoints};
-pub use exports::Exports;
+pub use exports::{DefaultExports, Exports};
 pub use gateway::{ClientCertificate, EndTls, Gateway, Server, ServerHost, ServerTls, TlsVersion};
 pub use meaning::read;
 pub use mtls::{MtlsMode, MtlsPolicy, WorkloadMtls};

@@ -233,7 +233,7 @@ pub(super) fn of_kubernetes(
         resolution,
         selector: Some(spec.selector.clone()).filter(|selector| !selector.is_empty()),
         labels: resource.metadata.labels.clone(),
-        exports: Exports::of(&exported, namespace),
+        exports: Exports::or(&exported, &defaults.exports.services, namespace),
         is_external: false,
         subject_alt_names: Vec::new(),
         publish_not_ready: spec.publish_not_ready_addresses,
@@ -245,6 +245,7 @@ pub(super) fn of_kubernetes(
 pub(super) fn of_entry(
     resource: &Resource,
     written: &ServiceEntry,
+    defaults: &MeshDefaults,
 ) -> (Option<Vec<Service>>, Vec<Problem>) {
     let mut findings = Findings::new(resource);
     let annotations = &resource.metadata.annotations;
@@ -302,7 +303,11 @@ pub(super) fn of_entry(
             resolution: resolution.clone(),
             selector: written.workload_selector.as_ref().map(|s| s.labels.clone()),
             labels: resource.metadata.labels.clone(),
-            exports: Exports::of(&written.export_to, &resource.reference.namespace),
+            exports: Exports::or(
+                &written.export_to,
+                &defaults.exports.services,
+                &resource.reference.namespace,
+            ),
             is_external: written.location == Location::MeshExternal,
             subject_alt_names: written.subject_alt_names.clone(),
             publish_not_ready: false,

@@ -16,8 +16,6 @@ use crate::{
     name::Selector,
 };
 
-/// How often names are resolved at least, as istiod sets it.
-const DNS_REFRESH: Duration = Duration::from_secs(60);
 /// How long a connection to an address nobody declared may be idle.
 const PASSTHROUGH_IDLE: Duration = Duration::from_secs(300);
 /// The address inbound connections come from, so that capture leaves them alone.
@@ -227,7 +225,7 @@ impl Destination<'_> {
         }
         let by_dns = || DnsDiscovery {
             endpoints: instances(),
-            refresh: DNS_REFRESH,
+            refresh: view.mesh.defaults().dns_refresh,
             respect_ttl: true,
         };
         match self.service.resolution {

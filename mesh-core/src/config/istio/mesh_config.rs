@@ -35,9 +35,44 @@ pub struct MeshConfig {
     pub zone_aware_lb_setting: Option<ZoneAwareLbSetting>,
     pub tcp_keepalive: Option<TcpKeepalive>,
     pub h2_upgrade_policy: Option<MeshH2Upgrade>,
+    pub default_service_export_to: Vec<String>,
+    pub default_virtual_service_export_to: Vec<String>,
+    pub default_destination_rule_export_to: Vec<String>,
+    pub dns_refresh_rate: Option<Span>,
     pub path_normalization: PathNormalization,
     #[serde(rename = "meshMTLS")]
     pub mesh_mtls: MeshTls,
+}
+
+impl MeshConfig {
+    /// Fields that exist but are not honoured yet, or belong to parts this mesh does not have.
+    pub(crate) const NOT_YET: &'static [&'static str] = &[
+        "ca",
+        "caCertificates",
+        "certificates",
+        "configSources",
+        "defaultInboundHttpRetryPolicy",
+        "disableEnvoyListenerLog",
+        "discoverySelectors",
+        "enableEnvoyAccessLogService",
+        "enablePrometheusMerge",
+        "inboundClusterStatName",
+        "inboundTrafficPolicy",
+        "ingressClass",
+        "ingressControllerMode",
+        "ingressSelector",
+        "ingressService",
+        "outboundClusterStatName",
+        "proxyHttpPort",
+        "proxyInboundListenPort",
+        "proxyListenPort",
+        "serviceEntryVisibility",
+        "serviceScopeConfigs",
+        "serviceSettings",
+        "thriftConfig",
+        "tlsDefaults",
+        "verifyCertificateAtClient",
+    ];
 }
 
 /// Which spellings of a path are unified before anybody looks at it.

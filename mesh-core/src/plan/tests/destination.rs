@@ -240,6 +240,39 @@ fn the_mesh_has_defaults() {
     }
 }
 
+/// Who sees a service that does not say, how often names are resolved, and what nobody honours.
+#[test]
+fn the_mesh_says_what_resources_leave_open() {
+    let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+                 metadata: {name: far, namespace: shop}\nspec: {hosts: [far.org], \
+                 resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}\n";
+    let own = entry.replace("shop", "default").replace("far", "near");
+    let config = mesh_config(
+        "{defaultServiceExportTo: [\".\"], dnsRefreshRate: 7s, \
+         discoverySelectors: [], dnsRefeshRate: 1s}",
+    );
+    let town = Town::bookinfo(&[entry, &own, &config]);
+    let plan = town.productpage();
+    assert!(!plan.clusters.contains_key("outbound|80||far.org"));
+    let crate::dataplane::Discovery::StrictDns(dns) =
+        &plan.clusters["outbound|80||near.org"].discovery
+    else {
+        panic!("by DNS")
+    };
+    assert_eq!(dns.refresh, Duration::from_secs(7));
+    let (_, problems) = Mesh::resolve(&town.set, &MeshDefaults::default());
+    let told = |text: &str| {
+        problems
+            .iter()
+            .any(|problem| problem.to_string().contains(text))
+    };
+    assert!(
+        told("discoverySelectors: not supported yet"),
+        "{problems:?}"
+    );
+    assert!(told("dnsRefeshRate: unknown field"), "{problems:?}");
+}
+
 /// Rules of one namespace for one host: subsets of all, the policy of the oldest that has one.
 #[test]
 fn rules_for_one_host_are_one() {
@@ -292,7 +325,8 @@ spec: {host: web.shop.svc.cluster.local, exportTo: [other]}
         ("shop", "web"),
         ("default", "web"),
         ("istio-system", "web"),
-        ("other", "web"),
+        // Of two as old the first by name.
+        ("other", "hidden"),
     ] {
         let rule = mesh.destination_policy(&service, namespace, &Labels::default());
         let name = rule.map(|rule| &*rule.reference.name);

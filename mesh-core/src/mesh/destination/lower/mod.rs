@@ -53,7 +53,11 @@ pub(in crate::mesh) fn destination_policy(
         reference: resource.reference.clone(),
         source: resource.source.clone(),
         host: defaults.in_full(&host, namespace),
-        exports: Exports::of(&written.export_to, namespace),
+        exports: Exports::or(
+            &written.export_to,
+            &defaults.exports.destinations,
+            namespace,
+        ),
         clients: written
             .workload_selector
             .as_ref()

@@ -59,7 +59,11 @@ pub(in crate::mesh) fn traffic_rules(
         source: resource.source.clone(),
         hosts,
         gateways,
-        exports: Exports::of(&written.export_to, lower.namespace),
+        exports: Exports::or(
+            &written.export_to,
+            &defaults.exports.traffic,
+            lower.namespace,
+        ),
         http,
         tls: each(&written.tls, "spec.tls")
             .map(|(field, route)| lower.tls_rule(field, route))
