@@ -6,14 +6,14 @@ use std::{
 
 use mesh_core::dataplane::{
     Cluster, Discovery, EndpointSet, FilterChain, HttpConnectionManager, HttpFilter, Listener,
-    Name, NetworkFilter, OriginalDestination, RbacFilter, RouteSource, Snapshot, TcpProxy,
-    Terminal,
+    Name, NetworkFilter, OriginalDestination, RateLimitFilter, RbacFilter, RouteSource, Snapshot,
+    TcpProxy, Terminal,
 };
 
 use super::{Arrival, Decision, Explanation, Outcome, Payload, tree::ListenerStep};
 use crate::{
     Authorizer, Balancer, Capture, ChainRef, ChainSelector, Router, access::TokenVerifier,
-    action::Split, captured,
+    action::Split, captured, limit::RateLimiter,
 };
 
 /// A plan in force, without sockets: everything one proxy decides by, compiled once.
@@ -76,6 +76,8 @@ pub(super) enum PaperNetworkFilter {
 pub(super) enum PaperFilter {
     Jwt(TokenVerifier),
     Rbac(Box<RbacFilter>, Authorizer),
+    /// Counted anew for every question: nothing else is under way.
+    RateLimit(Box<RateLimitFilter>),
     Fault,
     Cors,
     /// It only counts, or tells others who we are.
@@ -298,11 +300,15 @@ impl PaperFilter {
             HttpFilter::JwtAuthn(jwt) => {
                 Self::Jwt(TokenVerifier::compile(jwt).map_err(|error| error.to_string())?)
             }
+            HttpFilter::RateLimit(limits) => {
+                RateLimiter::compile(limits).map_err(|error| error.to_string())?;
+                Self::RateLimit(Box::new(limits.clone()))
+            }
             HttpFilter::Fault => Self::Fault,
             HttpFilter::Cors => Self::Cors,
             HttpFilter::PeerMetadata => Self::Silent("peer metadata"),
             HttpFilter::GrpcStats => Self::Silent("gRPC counts"),
-            HttpFilter::IstioStats => Self::Silent("metrics"),
+            HttpFilter::IstioStats | HttpFilter::ChangedStats(_) => Self::Silent("metrics"),
             HttpFilter::IstioAlpn => Self::Silent("Istio's ALPN names"),
             other => Self::Unsupported(format!("{other:?}")),
         })

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use mesh_core::dataplane::RbacFilter;
+use mesh_core::dataplane::{RateLimitFilter, RbacFilter};
 
 use super::{
     Decision, FilterStep, Outcome, PolicyStep,
@@ -15,6 +15,7 @@ use crate::{
     AccessRequest, Authorizer, Matched, Verdict,
     access::{Clause, TokenVerdict, TokenVerifier},
     action::{CorsAnswer, CorsHeaders},
+    limit::{Allowance, LimitRequest, LimitVerdict, RateLimiter},
     resilience::Abort,
 };
 
@@ -50,6 +51,7 @@ pub(super) fn apply(
             let (told, denied) = authorize(planned, authorizer, &request);
             (told, denied.map(|denied| denied.status(403)))
         }
+        PaperFilter::RateLimit(planned) => limit(planned, received),
         PaperFilter::Fault => inject(received, matched, step, on_answer),
         PaperFilter::Cors => judge_origin(received, matched, on_answer),
     };
@@ -111,6 +113,55 @@ fn verify(verifier: &TokenVerifier, received: &mut Received<'_>) -> (FilterStep,
     let claims = verified.map(|verified| verified.claims);
     received.authenticated(headers, claims);
     (told(verdict), decision)
+}
+
+/// Asks limits of which nothing is used up yet: only one that lets nothing pass can say no.
+fn limit(planned: &RateLimitFilter, received: &Received<'_>) -> (FilterStep, Option<Decision>) {
+    let Ok(mut limiter) = RateLimiter::compile(planned) else {
+        return (unsupported("rate limit"), None);
+    };
+    let head = received.head();
+    let request = LimitRequest {
+        head: &head,
+        peer: received.admitted.peer.as_ref(),
+        remote: received.remote,
+        claims: received.claims.as_ref(),
+    };
+    let of = |allowance: &Allowance| {
+        let Allowance {
+            limit,
+            requests,
+            per,
+            left,
+            ..
+        } = allowance;
+        format!("limit {limit} of {requests} in {per:?}, {left} more would pass now")
+    };
+    let (verdict, decision) = match limiter.check(&request, Duration::ZERO) {
+        LimitVerdict::Pass(None) => ("passes: no limit is for it".to_owned(), None),
+        LimitVerdict::Pass(Some(allowance)) => (format!("passes: {}", of(&allowance)), None),
+        LimitVerdict::WouldBeLimited(allowance) => {
+            (format!("passes, on trial: beyond {}", of(&allowance)), None)
+        }
+        LimitVerdict::Limited(allowance) => {
+            let reason = format!("beyond {}", of(&allowance));
+            let decision = Decision::new(Outcome::Denied, reason.clone());
+            let decision = decision
+                .status(429)
+                .flag("RL")
+                .details("request_rate_limited");
+            let decision = Decision {
+                denied_by: allowance.origin,
+                ..decision
+            };
+            (reason, Some(decision))
+        }
+    };
+    let step = FilterStep {
+        verdict,
+        ..passes("rate limit")
+    };
+    (step, decision)
 }
 
 /// Asks the policies, and tells what each says.
