@@ -48,7 +48,7 @@ pub fn line(paint: Paint, since: Duration, now: SystemTime, event: &MeshEvent) -
                 let applied = outcome(resources, *proxies, refusals);
                 let lines = applied
                     .into_iter()
-                    .map(|(resources, refusing)| match refusing {
+                    .map(|(refusing, resources)| match refusing {
                         0 => told(
                             paint.good(word),
                             format!(
