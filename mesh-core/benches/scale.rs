@@ -313,7 +313,9 @@ fn written(size: Size) -> ConfigSet {
             text += &of_service(service, namespace, size.pods);
         }
         if size.is_scoped {
-            let scope = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default, namespace: ns-N}\nspec: {egress: [{hosts: [./*]}]}\n---\n";
+            let scope = "apiVersion: networking.istio.io/v1\nkind: Sidecar\n\
+                 metadata: {name: default, namespace: ns-N}\n\
+                 spec: {egress: [{hosts: [./*]}]}\n---\n";
             text += &scope.replace("ns-N", &format!("ns-{namespace}"));
         }
         let rule = |number| {
@@ -334,14 +336,17 @@ fn written(size: Size) -> ConfigSet {
 fn of_service(number: usize, namespace: usize, pods: usize) -> String {
     let ip = |third: usize| format!("10.{}.{}.{}", third, number / 250, 1 + number % 250);
     let mut text = format!(
-        "apiVersion: v1\nkind: Service\nmetadata: {{name: service-{number}, namespace: ns-{namespace}}}\n\
-         spec: {{clusterIP: {}, selector: {{app: service-{number}}}, ports: [{{port: 80, name: http}}]}}\n---\n",
+        "apiVersion: v1\nkind: Service\n\
+         metadata: {{name: service-{number}, namespace: ns-{namespace}}}\n\
+         spec: {{clusterIP: {}, selector: {{app: service-{number}}}, \
+         ports: [{{port: 80, name: http}}]}}\n---\n",
         ip(255)
     );
     for pod in 0..pods {
         write!(
             text,
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: service-{number}-{pod}, namespace: ns-{namespace}, \
+            "apiVersion: v1\nkind: Pod\n\
+             metadata: {{name: service-{number}-{pod}, namespace: ns-{namespace}, \
              labels: {{app: service-{number}, version: v{}, security.istio.io/tlsMode: istio}}}}\n\
              spec: {{serviceAccountName: service-{number}, containers: [{{name: app}}]}}\n\
              status: {{podIP: {}, conditions: [{{type: Ready, status: 'True'}}]}}\n---\n",
@@ -355,13 +360,15 @@ fn of_service(number: usize, namespace: usize, pods: usize) -> String {
 
 fn rules(service: &str, namespace: usize, routes: usize, timeout: &str) -> String {
     let mut text = format!(
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {service}, namespace: ns-{namespace}}}\n\
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+         metadata: {{name: {service}, namespace: ns-{namespace}}}\n\
          spec:\n  hosts: [{service}]\n  exportTo: ['EXPORT']\n  http:\n"
     );
     for route in 1..routes {
         write!(
             text,
-            "  - match: [{{uri: {{prefix: /api/{route}/}}, headers: {{end-user: {{exact: jason}}}}}}]\n    \
+            "  - match: [{{uri: {{prefix: /api/{route}/}}, \
+             headers: {{end-user: {{exact: jason}}}}}}]\n    \
              timeout: {timeout}\n    route: [{{destination: {{host: {service}}}}}]\n"
         )
         .unwrap();

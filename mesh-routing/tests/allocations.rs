@@ -8,7 +8,7 @@ use mesh_core::{dataplane::*, name::Pattern};
 use mesh_routing::{RequestHead, Router};
 
 /// Enough rules of every kind for the index over paths, and one that takes the rest.
-fn table() -> Arc<RouteTable> {
+fn rules() -> Vec<RouteMatch> {
     let text = |pattern| ValueMatch::Text {
         pattern,
         ignore_case: false,
@@ -69,6 +69,11 @@ fn table() -> Arc<RouteTable> {
         },
         path(PathMatch::Prefix("/rest".into())),
     ]);
+    rules
+}
+
+fn table() -> Arc<RouteTable> {
+    let rules = rules();
     let route = |(number, matches): (usize, RouteMatch)| Route {
         name: number.to_string().into(),
         matches,

@@ -14,22 +14,9 @@ use crate::{
 };
 
 /// Resources that come, change and go.
-const WRITTEN: [&str; 14] = [
-    "kind: VirtualService\napiVersion: networking.istio.io/v1\nmetadata: {name: reviews}\nspec: {hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v1}}]}]}",
-    "kind: VirtualService\napiVersion: networking.istio.io/v1\nmetadata: {name: reviews}\nspec: {hosts: [reviews], exportTo: [.], http: [{timeout: 3s, match: [{sourceLabels: {app: productpage}}], route: [{destination: {host: reviews, subset: v2}}]}, {route: [{destination: {host: reviews}}]}]}",
-    "kind: VirtualService\napiVersion: networking.istio.io/v1\nmetadata: {name: edge}\nspec: {hosts: ['*'], gateways: [bookinfo, mesh], http: [{route: [{destination: {host: productpage}}]}]}",
-    "kind: Gateway\napiVersion: networking.istio.io/v1\nmetadata: {name: bookinfo}\nspec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}",
-    "kind: DestinationRule\napiVersion: networking.istio.io/v1\nmetadata: {name: reviews}\nspec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}]}",
-    "kind: DestinationRule\napiVersion: networking.istio.io/v1\nmetadata: {name: ratings-of-reviews}\nspec: {host: ratings, workloadSelector: {matchLabels: {app: reviews}}, trafficPolicy: {outlierDetection: {interval: 1s}}}",
-    "kind: DestinationRule\napiVersion: networking.istio.io/v1\nmetadata: {name: all, namespace: istio-system}\nspec: {host: '*.local', trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}}}",
-    "kind: PeerAuthentication\napiVersion: security.istio.io/v1\nmetadata: {name: strict}\nspec: {selector: {matchLabels: {app: ratings}}, mtls: {mode: DISABLE}}",
-    "kind: PeerAuthentication\napiVersion: security.istio.io/v1\nmetadata: {name: strict, namespace: istio-system}\nspec: {mtls: {mode: STRICT}}",
-    "kind: AuthorizationPolicy\napiVersion: security.istio.io/v1\nmetadata: {name: nobody}\nspec: {selector: {matchLabels: {app: details}}}",
-    "kind: Sidecar\napiVersion: networking.istio.io/v1\nmetadata: {name: reviews}\nspec: {workloadSelector: {labels: {app: reviews}}, egress: [{hosts: [./ratings.default.svc.cluster.local]}]}",
-    "kind: Service\napiVersion: v1\nmetadata: {name: ratings-pods}\nspec: {clusterIP: None, selector: {app: ratings}, ports: [{port: 9080, name: tcp}]}",
-    "kind: Service\napiVersion: v1\nmetadata: {name: hidden, annotations: {networking.istio.io/exportTo: istio-system}}\nspec: {selector: {app: details}, ports: [{port: 9080, name: http}]}",
-    "kind: ServiceEntry\napiVersion: networking.istio.io/v1\nmetadata: {name: outside}\nspec: {hosts: [outside.example.com], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: 192.0.2.1}]}",
-];
+fn written() -> Vec<&'static str> {
+    include_str!("edits.yaml").split("---\n").collect()
+}
 
 /// A step: what is written comes or goes, or a pod changes.
 #[derive(Debug, Clone)]
@@ -42,8 +29,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..WRITTEN.len()).prop_map(Step::Write),
-        2 => (0..WRITTEN.len()).prop_map(Step::Remove),
+        4 => (0..written().len()).prop_map(Step::Write),
+        2 => (0..written().len()).prop_map(Step::Remove),
         2 => (0..6_usize, any::<bool>()).prop_map(|(pod, ready)| Step::Ready(pod, ready)),
         1 => (0..6_usize).prop_map(Step::Leave),
     ]
@@ -51,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn take(town: &mut Town, step: &Step) {
     let read = |index: &usize| {
-        let parsed = crate::config::parse("edited.yaml", WRITTEN[*index]);
+        let parsed = crate::config::parse("edited.yaml", written()[*index]);
         assert_eq!(parsed.problems, []);
         parsed.resources[0].clone()
     };
