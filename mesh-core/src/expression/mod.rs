@@ -215,6 +215,50 @@ impl Expression {
     pub fn root(&self) -> &Term {
         &self.root
     }
+
+    /// The keys it looks up in a map, as far as they are written in place.
+    pub fn keys_of(&self, map: Attribute) -> Vec<&str> {
+        let mut found = Vec::new();
+        let mut open = vec![self.root()];
+        while let Some(term) = open.pop() {
+            if let Term::Key(of, key) | Term::HasKey(of, key) = term
+                && let (true, Term::Text(key)) = (*of == map, &**key)
+            {
+                found.push(&**key);
+            }
+            open.extend(term.parts());
+        }
+        found
+    }
+}
+
+impl Term {
+    /// The terms it is made of.
+    fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Bool(_)
+            | Self::Int(_)
+            | Self::Double(_)
+            | Self::Text(_)
+            | Self::Duration(_)
+            | Self::Null
+            | Self::Attribute(_)
+            | Self::HasAttribute(_) => Vec::new(),
+            Self::Key(_, part)
+            | Self::HasKey(_, part)
+            | Self::Not(part)
+            | Self::Matches(part, _)
+            | Self::Convert(_, part)
+            | Self::Size(part) => vec![part],
+            Self::And(a, b)
+            | Self::Or(a, b)
+            | Self::Compare(_, a, b)
+            | Self::Reckon(_, a, b)
+            | Self::Test(_, a, b) => vec![a, b],
+            Self::OneOf(value, among) => std::iter::once(&**value).chain(among).collect(),
+            Self::Choose(parts) => parts.iter().collect(),
+        }
+    }
 }
 
 /// Two expressions are one if they are written alike.

@@ -37,6 +37,16 @@ fn what_makes_sense() {
 }
 
 #[test]
+fn keys_are_known_beforehand() {
+    let text = "request.headers['a'] == 'x' || !('b' in request.headers) && has(request.headers.c) \
+                ? response.headers['d'] == '' : request.method in [request.headers['e']]";
+    let parsed = Expression::parse(text).unwrap();
+    let mut keys = parsed.keys_of(Attribute::RequestHeaders);
+    keys.sort();
+    assert_eq!(keys, ["a", "b", "c", "e"]);
+}
+
+#[test]
 fn what_is_refused_and_why() {
     for (text, reason) in [
         ("", "does not parse"),

@@ -154,7 +154,12 @@ impl Asked<'_> {
                 Some(ProviderKind::Prometheus) if filter.is_none() => {
                     filter = Some(match metrics.changes.is_empty() {
                         true => HttpFilter::IstioStats,
-                        false => HttpFilter::ChangedStats(settings(metrics)),
+                        false => {
+                            let reason = "is planned; proxies of this mesh count every metric \
+                                          with its standard tags still";
+                            problems.extend(self.problem("spec.metrics", reason));
+                            HttpFilter::ChangedStats(settings(metrics))
+                        }
                     });
                 }
                 Some(ProviderKind::Prometheus) => {

@@ -207,6 +207,17 @@ fn compile_filters(planned: &[HttpFilter]) -> Result<Vec<HttpFilterInForce>, Str
             HttpFilter::Fault => HttpFilterInForce::Fault,
             HttpFilter::Cors => HttpFilterInForce::Cors,
             // Counted for every request, and offered to every upstream that asks for it.
+            // Who changes metrics is told when that is planned: nothing but a tag is otherwise, and
+            // no request is worth losing for it.
+            HttpFilter::ChangedStats(_) => continue,
+            HttpFilter::RateLimit(limits) => {
+                let whose = limits.origin.as_ref();
+                let whose =
+                    whose.map_or_else(String::new, |whose| format!(" of {}", whose.resource));
+                return Err(format!(
+                    "filters[{index}]: the limits{whose} are not enforced by this proxy yet"
+                ));
+            }
             HttpFilter::GrpcStats | HttpFilter::IstioStats | HttpFilter::IstioAlpn => continue,
             other => return Err(format!("filters[{index}]: {other:?} is not supported")),
         });

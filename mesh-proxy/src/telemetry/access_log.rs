@@ -1,7 +1,11 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use http::HeaderName;
-use mesh_core::dataplane::{AccessLog, AccessLogFilter, AccessLogFormat};
+use mesh_core::{
+    dataplane::{AccessLog, AccessLogFilter, AccessLogFormat},
+    expression::{Attribute, Expression},
+};
+use mesh_routing::expression;
 
 use super::{
     Told,
@@ -15,6 +19,8 @@ pub(crate) struct CompiledAccessLog {
     lines: Lines,
     /// Only records with one of these response flags.
     flags: Option<Vec<String>>,
+    /// Only records for which this holds.
+    condition: Option<Expression>,
     writer: LogWriter,
 }
 
@@ -46,28 +52,34 @@ impl CompiledAccessLog {
                     .collect::<Result<_, FormatError>>()?,
             ),
         };
-        let flags = match &planned.filter {
-            None => None,
-            Some(AccessLogFilter::ResponseFlags(names)) => Some(names.clone()),
+        let (flags, condition) = match &planned.filter {
+            None => (None, None),
+            Some(AccessLogFilter::ResponseFlags(names)) => (Some(names.clone()), None),
+            Some(AccessLogFilter::Expression(condition)) => (None, Some(condition.clone())),
             Some(other) => return Err(FormatError::Filter(format!("{other:?}"))),
         };
         Ok(Self {
             lines,
             flags,
+            condition,
             writer,
         })
     }
 
     /// The request headers it wants of a record.
     pub(crate) fn request_headers(&self) -> Vec<HeaderName> {
-        match &self.lines {
+        let mut names: Vec<HeaderName> = match &self.lines {
             Lines::Text(format) => format.request_headers().cloned().collect(),
             Lines::Json(values) => values
                 .values()
                 .flat_map(Format::request_headers)
                 .cloned()
                 .collect(),
-        }
+        };
+        let asked = self.condition.iter();
+        let asked = asked.flat_map(|condition| condition.keys_of(Attribute::RequestHeaders));
+        names.extend(asked.filter_map(|name| HeaderName::try_from(name).ok()));
+        names
     }
 
     /// The way to the file its lines go to.
@@ -80,6 +92,10 @@ impl CompiledAccessLog {
         self.flags
             .as_ref()
             .is_none_or(|names| told.flags().matches(names))
+            && self
+                .condition
+                .as_ref()
+                .is_none_or(|condition| expression::holds(condition, &told))
     }
 
     fn write(&self, told: Told<'_>, out: &mut String) {

@@ -1,6 +1,7 @@
 //! What is told of traffic: one record per request and per connection, reported once, at the end.
 
 mod access_log;
+mod attributes;
 mod format;
 mod intern;
 mod metrics;

@@ -15,5 +15,6 @@ mod places;
 mod rules;
 mod samples;
 mod sidecar;
+mod telemetry;
 mod tokens;
 mod town;
