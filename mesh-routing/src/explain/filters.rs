@@ -147,7 +147,7 @@ fn limit(planned: &RateLimitFilter, received: &Received<'_>) -> (FilterStep, Opt
             let reason = format!("beyond {}", of(&allowance));
             let decision = Decision::new(Outcome::Denied, reason.clone());
             let decision = decision
-                .status(429)
+                .status(planned.status)
                 .flag("RL")
                 .details("request_rate_limited");
             let decision = Decision {
