@@ -270,7 +270,7 @@ pub(super) fn of_entry(
         WrittenResolution::DnsRoundRobin => Resolution::DnsRoundRobin,
         WrittenResolution::DynamicDns => {
             findings.error("spec.resolution", "DYNAMIC_DNS is not supported yet");
-            Resolution::Dns
+            Resolution::Passthrough
         }
     };
     let ports = entry_ports(written, &mut findings);
