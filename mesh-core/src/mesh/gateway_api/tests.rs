@@ -920,3 +920,59 @@ fn listeners_come_and_go() {
         mesh = next;
     }
 }
+
+mod arbitrary {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROUTES: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, namespace: infra}
+spec:
+  parentRefs: [{name: g}, {group: '', kind: Service, name: web, port: 8080}]
+  hostnames: ['*.example.com']
+  rules:
+  - matches: [{path: {value: /a}, method: GET, headers: [{name: a, value: b}]}]
+    filters:
+    - {type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}
+    - {type: CORS, cors: {allowOrigins: ['https://*.example.com']}}
+    backendRefs: [{name: web, port: 8080, weight: 3}, {name: odd, port: 1}]
+    timeouts: {request: 2s, backendRequest: 1s}
+    retry: {codes: [503], attempts: 2}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: s, namespace: infra}
+spec: {parentRefs: [{name: g, sectionName: grpc}], rules: [{matches: [{method: {service: a.B}}]}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: t, namespace: infra}
+spec: {parentRefs: [{name: g, port: 9000}], rules: [{backendRefs: [{name: web, port: 8080}]}]}
+";
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn edits_never_panic(
+            at in 0..TOWN.len() + ROUTES.len(),
+            cut in 0usize..16,
+            put in "[-a-z:{}*.\n 0-9]{0,8}",
+        ) {
+            let all = format!("{TOWN}{ROUTES}");
+            let end = (at + cut).min(all.len());
+            let text = format!("{}{put}{}", &all[..at], &all[end..]);
+            let defaults = MeshDefaults::default();
+            let (set, _) = ConfigSet::default().replace_file("x", &read("x", &text, &defaults));
+            let (mesh, problems) = Mesh::resolve(&set, &defaults);
+            // What was broken by itself was left out before.
+            prop_assert!(problems.iter().all(|problem| !problem.is_error()), "{:?}", problems);
+            // Whatever is attached, the same text means the same.
+            let (again, _) = Mesh::resolve(&set, &defaults);
+            prop_assert_eq!(mesh.gateway_api_statuses(), again.gateway_api_statuses());
+        }
+    }
+}

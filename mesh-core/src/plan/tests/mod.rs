@@ -7,6 +7,7 @@ mod delegates;
 mod destination;
 mod determinism;
 mod gateway;
+mod gateway_api;
 mod inbound;
 mod memo;
 mod mesh_wide;
