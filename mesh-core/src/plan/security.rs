@@ -52,7 +52,7 @@ pub(super) fn upstream(
         }) => UpstreamTls::Always(own_client(
             certificate.as_ref(),
             roots.as_ref(),
-            names,
+            &named_by(service, names),
             *insecure,
             http2,
         )),
@@ -143,6 +143,17 @@ fn aliases(view: &View<'_>, identity: &SpiffeId) -> Vec<String> {
         all.extend(others.map(|alias| format!("spiffe://{alias}{}", identity.path())));
     }
     all
+}
+
+/// Where the rule does not say which names the server must have, whoever declares the service may.
+fn named_by(service: &Service, names: &TlsNames) -> TlsNames {
+    let mut names = names.clone();
+    if names.subject_alt_names.is_empty() {
+        names
+            .subject_alt_names
+            .clone_from(&service.subject_alt_names);
+    }
+    names
 }
 
 /// TLS that the user configured. Without names of its own, the server must have the name that is

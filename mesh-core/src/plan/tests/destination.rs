@@ -7,10 +7,11 @@ use crate::{
     config::Problem,
     dataplane::{
         Balancing, Cluster, Fraction, HashPolicy, Http2Keepalive, ProxyProtocol, RetryBudget,
-        SlowStart, Snapshot, TcpKeepalive, Terminal, Tunnel, UpstreamProtocol,
+        SanMatch, SlowStart, Snapshot, TcpKeepalive, Terminal, Tunnel, UpstreamProtocol,
+        UpstreamTls,
     },
     mesh::{Mesh, MeshDefaults},
-    name::Labels,
+    name::{Labels, Pattern},
 };
 
 const RATINGS: &str = "ratings.default.svc.cluster.local";
@@ -331,6 +332,36 @@ spec: {host: web.shop.svc.cluster.local, exportTo: [other]}
         let rule = mesh.destination_policy(&service, namespace, &Labels::default());
         let name = rule.map(|rule| &*rule.reference.name);
         assert_eq!(name, Some(want), "{namespace}");
+    }
+}
+
+/// The names that a ServiceEntry gives its instances hold unless the rule gives others.
+#[test]
+fn names_of_the_entry_are_asked_for() {
+    let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+                 metadata: {name: far}\nspec: {hosts: [far.org], resolution: DNS, \
+                 location: MESH_EXTERNAL, subjectAltNames: [cdn.org, 'spiffe://x/y'], \
+                 ports: [{number: 443, name: http, protocol: HTTP}]}\n";
+    for (names, want) in [
+        ("[]", &["cdn.org", "spiffe://x/y"][..]),
+        ("[far.org]", &["far.org"]),
+    ] {
+        let rule = format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: far}}\n\
+             spec: {{host: far.org, trafficPolicy: {{tls: {{mode: SIMPLE, \
+             subjectAltNames: {names}}}}}}}\n"
+        );
+        let plan = plan(&[entry, &rule]);
+        let UpstreamTls::Always(tls) = &plan.clusters["outbound|443||far.org"].tls else {
+            panic!("TLS for all")
+        };
+        let validation = tls.validation.as_ref().unwrap();
+        let asked = validation.names.iter().map(|name| match name {
+            SanMatch::Uri(Pattern::Exact(name)) | SanMatch::Dns(Pattern::Exact(name)) => &**name,
+            other => panic!("exact names: {other:?}"),
+        });
+        assert_eq!(asked.collect::<Vec<_>>(), want);
+        assert!(!validation.match_requested_host);
     }
 }
 
