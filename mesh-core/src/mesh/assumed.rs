@@ -10,20 +10,24 @@ use super::{MeshDefaults, Workload};
 use crate::{
     config::{
         Change, ConfigSet, Resource, Spec,
+        gateway_api::{self, AddressKind, GatewayAddress, GatewayApi},
         kubernetes::{Deployment, Pod, PodSpec, PodStatus},
     },
-    name::{IpNetwork, Labels, Selector},
+    name::{IpNetwork, Labels, ResourceRef, Selector},
 };
 
 /// The label by which a pod asks for a proxy, or not to have one.
 const INJECT: &str = "sidecar.istio.io/inject";
+/// The label of pods that were made for a Gateway of the Gateway API.
+const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// Adds what a cluster would: pods for Deployments that have none, proxies for pods, and a pod for
 /// each Gateway that no workload stands for. For questions to files alone: where things run, they
 /// are told.
 ///
 /// Pods of Deployments are named `<deployment>-0`, `<deployment>-1`, at most two of each; pods of
-/// gateways are named after the value of their `istio` label. Pods, as long as they do not say
+/// gateways are named after the value of their `istio` label, those of the Gateway API
+/// `<gateway>-<class>` in its namespace. Pods, as long as they do not say
 /// otherwise by the label `sidecar.istio.io/inject`, have a proxy.
 pub fn with_assumed_pods(set: &ConfigSet, defaults: &MeshDefaults) -> ConfigSet {
     let mut addresses = Addresses::besides(set);
@@ -173,6 +177,10 @@ fn gateways(
 ) -> Vec<Arc<Resource>> {
     let mut found: Vec<Arc<Resource>> = Vec::new();
     for resource in set.iter() {
+        if let Spec::GatewayApi(GatewayApi::Gateway(gateway)) = &resource.spec {
+            found.extend(made_for(set, resource, gateway, addresses));
+            continue;
+        }
         let Spec::Gateway(gateway) = &resource.spec else {
             continue;
         };
@@ -192,4 +200,35 @@ fn gateways(
         found.push(pod);
     }
     found
+}
+
+/// The pod that would be made for a Gateway of the Gateway API, named `<gateway>-<class>` as
+/// istiod does; none where proxies are run by hand.
+fn made_for(
+    set: &ConfigSet,
+    resource: &Resource,
+    gateway: &gateway_api::Gateway,
+    addresses: &mut Addresses,
+) -> Option<Arc<Resource>> {
+    let ResourceRef {
+        namespace, name, ..
+    } = &resource.reference;
+    let is_by_hand = |address: &GatewayAddress| address.kind == AddressKind::Hostname;
+    let label: Labels = [(GATEWAY_NAME, &**name)].into_iter().collect();
+    let selector = Selector(label.clone());
+    let mut pods = set.iter().filter(|other| {
+        matches!(other.spec, Spec::Pod(_)) && other.reference.namespace == *namespace
+    });
+    let is_there = pods.any(|pod| selector.matches(&pod.metadata.labels));
+    if is_there || gateway.addresses.iter().any(is_by_hand) {
+        return None;
+    }
+    let pod = format!("{name}-{}", gateway.gateway_class_name);
+    Some(assumed(
+        namespace,
+        &pod,
+        label,
+        PodSpec::default(),
+        addresses,
+    ))
 }
