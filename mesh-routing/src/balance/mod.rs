@@ -75,7 +75,8 @@ impl Balancer {
         )
     }
 
-    /// Prepares the choice, places taking their shares. `panic_threshold` is the percentage of healthy instances below which
+    /// Prepares the choice, places taking their shares. `panic_threshold` is the percentage of
+    /// healthy instances below which
     /// all of a priority are used; zero never does. Refuses table sizes out of bounds.
     pub fn compile(
         set: Arc<EndpointSet>,

@@ -93,7 +93,8 @@ fn consistent_hash(
     if keys.len() != 1 {
         findings.error(
             &field,
-            "exactly one of httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName is needed",
+            "exactly one of httpHeaderName, httpCookie, useSourceIp, \
+             httpQueryParameterName is needed",
         );
     }
     let table = match (&hash.maglev, &hash.ring_hash) {
@@ -192,9 +193,8 @@ pub(in crate::mesh) fn locality_policy(
     if written.enabled == Some(false) {
         return LocalityPolicy::Off;
     }
-    if !written.distribute.is_empty()
-        && !(written.failover.is_empty() && written.failover_priority.is_empty())
-    {
+    let fails_over = !written.failover.is_empty() || !written.failover_priority.is_empty();
+    if fails_over && !written.distribute.is_empty() {
         findings.error(
             field,
             "distribute stands alone: failover and failoverPriority are given too",

@@ -165,13 +165,14 @@ fn retry_budget(
 ) -> Option<RetryBudget> {
     let written = written?;
     let at = format!("{field}.retryBudget.percent");
+    let usual = RetryBudget::default();
     Some(RetryBudget {
         share: match written.percent {
             Some(percent) => findings.percent(&at, percent),
-            None => RetryBudget::default().share,
+            None => usual.share,
         },
         min_concurrency: written
             .min_retry_concurrency
-            .unwrap_or(RetryBudget::default().min_concurrency),
+            .unwrap_or(usual.min_concurrency),
     })
 }
