@@ -85,8 +85,8 @@ impl Lowering {
                 let only = self.condition(only)?;
                 Ok((Term::Not(only), Kind::Bool))
             }
-            (op::LOGICAL_AND, None, [parts @ ..]) => self.junction(parts, Term::And),
-            (op::LOGICAL_OR, None, [parts @ ..]) => self.junction(parts, Term::Or),
+            (op::LOGICAL_AND, None, parts) => self.junction(parts, Term::And),
+            (op::LOGICAL_OR, None, parts) => self.junction(parts, Term::Or),
             (op::CONDITIONAL, None, [condition, then, other]) => {
                 let condition = self.condition(condition)?;
                 let ((then, a), (other, b)) = (self.term(then)?, self.term(other)?);

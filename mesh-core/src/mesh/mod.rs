@@ -69,9 +69,9 @@ pub use scope::{
 pub use service::{Resolution, Service, ServicePort, TrafficDistribution};
 pub use share::PerMillion;
 pub use telemetry::{
-    CallSide, LogFormat, LogRule, LogUse, MetricNames, MetricsChange, MetricsRule, MetricsUse,
-    Provider, ProviderKind, Sides, SpanTag, TelemetryDefaults, TelemetryPolicy, TracingRule,
-    TracingUse, WorkloadTelemetry,
+    CallSide, LogFormat, LogRule, LogUse, MetricNames, MetricUse, MetricsChange, MetricsRule,
+    MetricsUse, Provider, ProviderKind, Sides, SpanTag, TelemetryDefaults, TelemetryPolicy,
+    TracingRule, TracingUse, WorkloadTelemetry,
 };
 pub use token::{MAX_TOKEN_RULES, TokenKeys, TokenPolicy, TokenRule};
 pub use traffic::{

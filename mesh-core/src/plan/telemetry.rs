@@ -236,8 +236,10 @@ fn span_tag(name: &str, tag: &mesh::SpanTag) -> SpanTag {
 
 fn settings(metrics: mesh::MetricsUse) -> MetricSettings {
     let changes = metrics.changes.into_iter();
-    let changes = changes.map(|(name, (dropped, tags))| {
-        let tags: BTreeMap<_, _> = tags
+    let changes = changes.map(|(name, change)| {
+        let dropped = change.disabled;
+        let tags: BTreeMap<_, _> = change
+            .tags
             .into_iter()
             .map(|(tag, value)| (tag.to_string(), value))
             .collect();

@@ -98,10 +98,13 @@ fn tracing(findings: &mut Findings<'_>, field: &str, written: &istio::Tracing) -
     }
 }
 
+/// Tags by name.
+type SpanTags = BTreeMap<Arc<str>, SpanTag>;
+
 /// What tags of spans mean, with what is wrong with some, by name.
 pub(in crate::mesh) fn custom_tags(
     written: &BTreeMap<String, istio::CustomTag>,
-) -> (BTreeMap<Arc<str>, SpanTag>, Vec<(String, String)>) {
+) -> (SpanTags, Vec<(String, String)>) {
     let mut tags = BTreeMap::new();
     let mut wrong = Vec::new();
     for (name, tag) in written {

@@ -48,8 +48,17 @@ pub struct TracingUse {
 /// Metrics of a side for one provider: what is changed of them, by metric.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricsUse {
-    /// Changes by the metric's name, Istio's in capitals.
-    pub changes: BTreeMap<Arc<str>, (bool, BTreeMap<Arc<str>, Option<Expression>>)>,
+    /// Changes by the metric's name, without `istio_`.
+    pub changes: BTreeMap<Arc<str>, MetricUse>,
+}
+
+/// What is changed of one metric.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricUse {
+    /// It is not counted.
+    pub disabled: bool,
+    /// Tags by name: an expression for their value, or none to leave them out.
+    pub tags: BTreeMap<Arc<str>, Option<Expression>>,
 }
 
 impl IstioMetric {
@@ -252,9 +261,10 @@ impl MetricsUse {
             MetricNames::Custom(name) => vec![name.clone()],
         };
         for name in names {
-            let (disabled, tags) = self.changes.entry(name).or_default();
-            *disabled = change.disabled.unwrap_or(*disabled);
-            tags.extend(change.tags.iter().map(|(k, v)| (k.clone(), v.clone())));
+            let found = self.changes.entry(name).or_default();
+            found.disabled = change.disabled.unwrap_or(found.disabled);
+            let tags = change.tags.iter();
+            found.tags.extend(tags.map(|(k, v)| (k.clone(), v.clone())));
         }
     }
 }

@@ -12,7 +12,7 @@ mod provider;
 pub use defaults::TelemetryDefaults;
 pub(super) use lower::{custom_tags, telemetry_policy};
 pub(super) use merge::in_effect;
-pub use merge::{LogUse, MetricsUse, TracingUse, WorkloadTelemetry};
+pub use merge::{LogUse, MetricUse, MetricsUse, TracingUse, WorkloadTelemetry};
 pub use provider::{LogFormat, Provider, ProviderKind};
 
 use std::{collections::BTreeMap, sync::Arc};
