@@ -73,24 +73,26 @@ fn logs_of_the_mesh_configuration() {
     assert_eq!(values["upstream_cluster"], "%UPSTREAM_CLUSTER_RAW%");
 }
 
+/// Where logs of a listener go, and under which condition, with a default provider.
+fn tell_logs(texts: &[&str], name: &str) -> Vec<String> {
+    let default = "defaultProviders: {accessLogging: [file]}";
+    let config = mesh_config(&format!("{PROVIDERS}{default}"));
+    let mut all = vec![&*config];
+    all.extend(texts);
+    let filter = |log: &AccessLog| match &log.filter {
+        Some(AccessLogFilter::Expression(expression)) => format!(" if {expression}"),
+        _ => String::new(),
+    };
+    let found = logs(&planned(&all).0, name);
+    found
+        .iter()
+        .map(|log| format!("{}{}", log.path, filter(log)))
+        .collect()
+}
+
 #[test]
 fn logs_of_the_narrowest_level_with_filters() {
-    let config = mesh_config(&format!(
-        "{PROVIDERS}defaultProviders: {{accessLogging: [file]}}"
-    ));
-    let tell = |texts: &[&str], name: &str| -> Vec<String> {
-        let mut all = vec![&*config];
-        all.extend(texts);
-        let found = logs(&planned(&all).0, name);
-        let filter = |log: &AccessLog| match &log.filter {
-            Some(AccessLogFilter::Expression(expression)) => format!(" if {expression}"),
-            _ => String::new(),
-        };
-        found
-            .iter()
-            .map(|log| format!("{}{}", log.path, filter(log)))
-            .collect()
-    };
+    let tell = tell_logs;
     assert_eq!(tell(&[], CALLING), ["/dev/stdout"]);
     let server = telemetry(
         "mesh",
