@@ -201,15 +201,7 @@ pub(super) fn of_kubernetes(
     let annotations = &resource.metadata.annotations;
     let annotation = annotations.get(TrafficDistribution::ANNOTATION);
     let annotation = annotation.map_or("", String::as_str);
-    if spec.session_affinity == "ClientIP" {
-        let reason = "has no effect where proxies choose instances";
-        findings.warn("spec.sessionAffinity", reason);
-        findings.advise("use a DestinationRule with consistentHash: {useSourceIp: true}");
-    }
-    if spec.internal_traffic_policy == "Local" {
-        let reason = "not supported yet: instances of other nodes are called too";
-        findings.warn("spec.internalTrafficPolicy", reason);
-    }
+    not_followed(spec, &mut findings);
     let distribution = TrafficDistribution::read(&spec.traffic_distribution, annotation);
     if distribution.is_none() {
         findings.warn(
@@ -239,6 +231,19 @@ pub(super) fn of_kubernetes(
         publish_not_ready: spec.publish_not_ready_addresses,
         distribution: distribution.unwrap_or_default(),
     })
+}
+
+/// What proxies do not follow of what a Service asks for.
+fn not_followed(spec: &kubernetes::ServiceSpec, findings: &mut Findings<'_>) {
+    if spec.session_affinity == "ClientIP" {
+        let reason = "has no effect where proxies choose instances";
+        findings.warn("spec.sessionAffinity", reason);
+        findings.advise("use a DestinationRule with consistentHash: {useSourceIp: true}");
+    }
+    if spec.internal_traffic_policy == "Local" {
+        let reason = "not supported yet: instances of other nodes are called too";
+        findings.warn("spec.internalTrafficPolicy", reason);
+    }
 }
 
 /// What a ServiceEntry means: a service for each of its hosts.

@@ -54,20 +54,7 @@ pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<
         at_port(names::INBOUND_PORT),
         served(view, names::BLACK_HOLE.into()),
     )];
-    let mut ports = ports(view, problems);
-    if let Some(ingress) = &view.ingress {
-        // What a Sidecar lists is all there is: other ports are not told apart.
-        let listed = ingress.iter().map(|listener| {
-            let declared = ports.get(&listener.port.number);
-            let port = Port {
-                service: declared.and_then(|port| port.service),
-                port: &listener.port,
-                ingress: Some(listener),
-            };
-            (listener.port.number, port)
-        });
-        ports = listed.collect();
-    }
+    let ports = listed(view, ports(view, problems));
     let strays = mtls
         .ports
         .iter()
@@ -117,6 +104,23 @@ pub(super) fn plan(view: &View<'_>, snapshot: &mut Snapshot, problems: &mut Vec<
         ..listener(view, true, filter_chains)
     }));
     snapshot.listeners.extend(bound.into_iter().map(Arc::new));
+}
+
+/// The ports a Sidecar lists, where it lists some: others are not told apart then.
+fn listed<'a>(view: &'a View<'a>, declared: BTreeMap<u16, Port<'a>>) -> BTreeMap<u16, Port<'a>> {
+    let Some(ingress) = &view.ingress else {
+        return declared;
+    };
+    let each = ingress.iter().map(|listener| {
+        let number = listener.port.number;
+        let port = Port {
+            service: declared.get(&number).and_then(|port| port.service),
+            port: &listener.port,
+            ingress: Some(listener),
+        };
+        (number, port)
+    });
+    each.collect()
 }
 
 /// A port that callers call without being captured.

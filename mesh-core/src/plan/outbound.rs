@@ -195,8 +195,8 @@ impl<'a> Calls<'a> {
         }
     }
 
-    /// A port that a Sidecar declares: for those of the services it sees that have it, and for bytes
-    /// also for those that have only one port, whichever that is.
+    /// A port that a Sidecar declares: for those of the services it sees that have it, and for
+    /// bytes also for those that have only one port, whichever that is.
     fn add_declared(&mut self, view: &View<'a>, listened: &NamedPort, problems: &mut Vec<Problem>) {
         let number = listened.number;
         let everywhere = chains::every_address(view);

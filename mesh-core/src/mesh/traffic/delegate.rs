@@ -2,8 +2,8 @@
 //!
 //! What is merged is what was written, as Istio does it: each rule of the delegate takes over what
 //! it does not say itself from the rule that delegates, and its conditions must be part of that
-//! rule's. A rule that reaches further is left out and reported, so that nobody answers for requests
-//! that were not handed over.
+//! rule's. A rule that reaches further is left out and reported, so that nobody answers for
+//! requests that were not handed over.
 
 use std::{collections::BTreeMap, sync::Arc};
 
