@@ -6,8 +6,8 @@ use http::Method;
 use mesh_core::{
     dataplane::{
         AccessAction, AccessPolicy, AccessRules, CorsPolicy, Fault, FaultAbort, FaultDelay,
-        Forward, Fraction, HttpFilter, Permission, Principal, RbacFilter, RetryPolicy, Route,
-        RouteAction, Snapshot,
+        Forward, Fraction, HttpFilter, JwtFilter, JwtProvider, Permission, Principal, RbacFilter,
+        RetryPolicy, Route, RouteAction, Snapshot,
     },
     name::Pattern,
 };
@@ -325,4 +325,36 @@ async fn grpc_failures_are_trailers() {
         (200, Some("14"))
     );
     assert_eq!(answer.header("grpc-message"), Some("no healthy upstream"));
+}
+
+/// A request without a token passes, one that brings what no key has signed does not.
+#[tokio::test]
+async fn a_token_that_nobody_signed_is_401() {
+    let app = Origin::saying(200, "in").await;
+    let mut http = http(vec![to("app")]);
+    let provider = JwtProvider {
+        name: "origins-0".into(),
+        issuer: "me".into(),
+        keys: JwtProvider::NO_KEYS.into(),
+        clock_skew: JwtProvider::CLOCK_SKEW,
+        ..JwtProvider::default()
+    };
+    let tokens = JwtFilter {
+        providers: vec![provider],
+        bypass_cors_preflight: true,
+    };
+    http.filters.insert(0, HttpFilter::JwtAuthn(tokens));
+    let plan = plan(vec![outbound(http)], vec![cluster("app", &[app.address])]);
+    let running = Running::start(&plan).await;
+    assert_eq!(get(running.main(), "/").await.status, 200);
+    let refused = get(running.main(), "/?access_token=x").await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(
+        refused
+            .headers
+            .get("www-authenticate")
+            .map(|v| v.as_bytes()),
+        Some(&b"Bearer error=\"invalid_token\""[..])
+    );
+    assert!(refused.text().starts_with("Jwt is not in the form of"));
 }

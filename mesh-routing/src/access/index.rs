@@ -148,16 +148,13 @@ impl Index {
             look_up(&self.peers, peer, &mut visit);
             self.peer_prefixes.visit(peer, &mut visit);
             if !self.namespaces.is_empty() {
-                for (at, mark) in peer.match_indices("/ns/") {
-                    let rest = &peer[at + mark.len()..];
-                    let end = rest.find('/').unwrap_or(rest.len());
-                    look_up(&self.namespaces, &rest[..end], &mut visit);
-                    // `/ns/ns/` holds two marks, of which only one is found.
-                    if rest.starts_with("ns/") {
-                        let rest = &rest["ns/".len()..];
-                        let end = rest.find('/').unwrap_or(rest.len());
-                        look_up(&self.namespaces, &rest[..end], &mut visit);
-                    }
+                // Marks may share a slash, as in `/ns/ns/`.
+                let mut rest = peer;
+                while let Some(at) = rest.find("/ns/") {
+                    let after = &rest[at + "/ns/".len()..];
+                    let end = after.find('/').unwrap_or(after.len());
+                    look_up(&self.namespaces, &after[..end], &mut visit);
+                    rest = &rest[at + 1..];
                 }
             }
         }

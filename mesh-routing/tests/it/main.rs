@@ -17,3 +17,4 @@ mod resilience;
 mod router;
 mod spellings;
 mod token;
+mod token_places;
