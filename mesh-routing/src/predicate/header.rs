@@ -106,7 +106,7 @@ impl HeaderPredicate {
             if matches!(self.value, ValueTest::Present) {
                 return text.is_some() != self.invert;
             }
-            let Some(text) = text.or(self.missing_is_empty.then_some("")) else {
+            let Some(text) = text.or_else(|| self.missing_is_empty.then_some("")) else {
                 return false;
             };
             let judge = if self.invert { judge.opposite() } else { judge };
