@@ -50,14 +50,16 @@ fn write_out(directory: &Path) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    /// Whatever lies beside the source is embedded too.
+    /// Whatever lies beside the source is embedded too; tests of it are no manifests.
     #[test]
     fn nothing_is_forgotten() {
         let files = fs::read_dir(SOURCE)
             .unwrap()
             .map(|entry| entry.unwrap().file_name());
         let files = files.filter_map(|name| name.into_string().ok());
-        let mut files: Vec<_> = files.filter(|name| name.ends_with(".yaml")).collect();
+        let mut files: Vec<_> = files
+            .filter(|name| name.ends_with(".yaml") && !name.ends_with(".mesh-test.yaml"))
+            .collect();
         files.sort();
         assert_eq!(files, EMBEDDED.map(|(name, _)| name));
         assert!(directory().unwrap().ends_with("bookinfo"));

@@ -14,6 +14,7 @@
 
 mod account;
 mod address;
+mod diff;
 mod judge;
 mod lines;
 mod party;
@@ -26,6 +27,7 @@ use std::{
 };
 
 pub use account::{Account, Hop, Resolved};
+pub use diff::{Change, Class, Diff, DiffLimits, diff};
 pub use judge::{CaseReport, Difference};
 pub use lines::{Line, LineKind};
 use mesh_core::{

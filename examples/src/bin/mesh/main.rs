@@ -3,8 +3,10 @@
 #![expect(clippy::print_stderr, reason = "a program talks to its user")]
 
 mod check;
+mod diff;
 mod explain;
 mod proxy;
+mod test;
 mod up;
 
 use std::{error::Error, process::ExitCode, time::Duration};
@@ -37,6 +39,10 @@ enum Command {
     Check(check::Check),
     /// Say what becomes of a call, and which rules decide it, from files alone
     Explain(explain::Explain),
+    /// Ask whether calls become what is expected of them (*.mesh-test.yaml), from files alone
+    Test(test::Test),
+    /// Say for whom, and for which calls, a change of configuration changes something
+    Diff(diff::Diff),
     /// Run one proxy on an Envoy bootstrap file, until interrupted
     Proxy(proxy::Proxy),
 }
@@ -52,6 +58,8 @@ fn main() -> ExitCode {
     match command {
         Command::Check(check) => check::run(&check),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Test(test) => test::run(&test),
+        Command::Diff(asked) => diff::run(&asked),
         Command::Up(up) => on_runtime(up::run(up)),
         Command::Proxy(proxy) => on_runtime(proxy::run(proxy)),
     }
