@@ -277,7 +277,8 @@ spec:
             text.starts_with("failed a.mesh-test.yaml (2 cases)\n"),
             "{text}"
         );
-        let told = "\na.mesh-test.yaml:10: reviews is not there\n  status: expected Some(404), found Some(200)\n";
+        let told = "\na.mesh-test.yaml:10: reviews is not there\n  \
+                    status: expected Some(404), found Some(200)\n";
         assert!(text.contains(told), "{text}");
         assert!(text.contains("reaches default/reviews-0"), "{text}");
         let json = outcome.json();

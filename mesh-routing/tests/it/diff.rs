@@ -396,12 +396,14 @@ proptest! {
             20,
         ),
     ) {
-        let rules = edits.iter().fold(RULES.to_owned(), |rules, (old, new)| rules.replacen(old, new, 1));
+        let edit = |rules: String, (old, new): &(&str, &str)| rules.replacen(old, new, 1);
+        let rules = edits.iter().fold(RULES.to_owned(), edit);
         let (old, new) = (simulation(&[TOWN, RULES]), simulation(&[TOWN, &rules]));
         let found = diff(&old, &new, DiffLimits::default());
         prop_assert!(!edits.is_empty() || found.is_empty(), "{}", found);
         for (source, target, path, user, method) in calls {
-            let source = ["default/page", "default/reviews-v1", "default/ratings-v1", "outside"][source];
+            let callers = ["default/page", "default/reviews-v1", "default/ratings-v1", "outside"];
+            let source = callers[source];
             let host = ["reviews", "ratings"][target];
             let path = ["/", "/static", "/static/a", "/ratings", "/ratings/7"][path];
             let method = ["GET", "POST"][method];

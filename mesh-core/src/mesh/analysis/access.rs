@@ -162,7 +162,7 @@ fn names_caller(rule: &AccessRule) -> bool {
                 | AccessCondition::SourceTrustDomain(_)
         )
     };
-    rule.from.iter().any(|from| source(from)) || rule.when.iter().any(when)
+    rule.from.iter().any(source) || rule.when.iter().any(when)
 }
 
 /// Whether whatever `b` matches is matched by `a` too.

@@ -146,8 +146,8 @@ impl Predicates {
         }
     }
 
-    /// A header that meets the condition, or would if it were not for the opposite. Another value of
-    /// it is noted too.
+    /// A header that meets the condition, or would if it were not for the opposite. Another value
+    /// of it is noted too.
     fn header(&mut self, header: &HeaderMatch) -> Option<Pair> {
         let value = value_of(&header.value)?;
         match &*header.name {
