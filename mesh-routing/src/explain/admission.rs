@@ -127,8 +127,8 @@ impl PaperChain {
         for filter in &self.network {
             match filter {
                 PaperNetworkFilter::Unsupported(name) => steps.push(filters::unsupported(name)),
-                PaperNetworkFilter::Rbac(planned, authorizer) => {
-                    let (step, denied) = filters::authorize(planned, authorizer, &request);
+                PaperNetworkFilter::Rbac(rules) => {
+                    let (step, denied) = filters::authorize(rules, &request);
                     steps.push(step);
                     if denied.is_some() {
                         return denied;
@@ -194,7 +194,7 @@ fn end_tls(chain: &FilterChain, arrival: &Arrival<'_>) -> Result<Admitted, Strin
         let reason = "the chain ends TLS, and the caller speaks clear text";
         return Err(reason.to_owned());
     };
-    let peer = tls.validation.as_ref().and(hello.identity.clone());
+    let peer = tls.validation.as_ref().and_then(|_| hello.identity.clone());
     if tls.require_client_certificate && peer.is_none() {
         return Err("the chain asks for a certificate, and the caller has none".to_owned());
     }

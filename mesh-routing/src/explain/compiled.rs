@@ -47,7 +47,7 @@ pub(super) struct PaperChain {
 #[derive(Debug)]
 pub(super) enum PaperTerminal {
     Http(Box<PaperHttp>),
-    Tcp(PaperTcp),
+    Tcp(Box<PaperTcp>),
 }
 
 #[derive(Debug)]
@@ -67,15 +67,22 @@ pub(super) struct PaperTcp {
 
 #[derive(Debug)]
 pub(super) enum PaperNetworkFilter {
-    Rbac(Box<RbacFilter>, Authorizer),
+    Rbac(Box<PaperRules>),
     Unsupported(String),
+}
+
+/// Rules on who may do what, as planned and as compiled.
+#[derive(Debug)]
+pub(super) struct PaperRules {
+    pub(super) planned: RbacFilter,
+    pub(super) authorizer: Authorizer,
 }
 
 /// A filter on requests, as planned and as compiled.
 #[derive(Debug)]
 pub(super) enum PaperFilter {
     Jwt(TokenVerifier),
-    Rbac(Box<RbacFilter>, Authorizer),
+    Rbac(Box<PaperRules>),
     /// Counted anew for every question: nothing else is under way.
     RateLimit(Box<RateLimitFilter>),
     Fault,
@@ -246,24 +253,34 @@ impl PaperChain {
         routers: &BTreeMap<Name, Arc<Router>>,
     ) -> Result<Self, String> {
         let network = planned.filters.iter().map(|filter| match filter {
-            NetworkFilter::Rbac(rbac) => Authorizer::compile(rbac)
-                .map(|compiled| PaperNetworkFilter::Rbac(Box::new(rbac.clone()), compiled))
-                .map_err(|error| error.to_string()),
+            NetworkFilter::Rbac(rbac) => {
+                PaperRules::compile(rbac).map(|rules| PaperNetworkFilter::Rbac(Box::new(rules)))
+            }
             other => Ok(PaperNetworkFilter::Unsupported(format!("{other:?}"))),
         });
         let terminal = match &planned.terminal {
             Terminal::Http(http) => {
                 PaperTerminal::Http(Box::new(PaperHttp::compile(http, routers)?))
             }
-            Terminal::Tcp(tcp) => PaperTerminal::Tcp(PaperTcp {
+            Terminal::Tcp(tcp) => PaperTerminal::Tcp(Box::new(PaperTcp {
                 planned: tcp.clone(),
                 split: Split::for_connections(&tcp.clusters).map_err(|error| error.to_string())?,
-            }),
+            })),
         };
         Ok(Self {
             network: network.collect::<Result<_, _>>()?,
             terminal,
             planned: planned.clone(),
+        })
+    }
+}
+
+impl PaperRules {
+    fn compile(planned: &RbacFilter) -> Result<Self, String> {
+        let authorizer = Authorizer::compile(planned).map_err(|error| error.to_string())?;
+        Ok(Self {
+            planned: planned.clone(),
+            authorizer,
         })
     }
 }
@@ -293,10 +310,7 @@ impl PaperHttp {
 impl PaperFilter {
     fn compile(planned: &HttpFilter) -> Result<Self, String> {
         Ok(match planned {
-            HttpFilter::Rbac(rbac) => {
-                let compiled = Authorizer::compile(rbac).map_err(|error| error.to_string())?;
-                Self::Rbac(Box::new(rbac.clone()), compiled)
-            }
+            HttpFilter::Rbac(rbac) => Self::Rbac(Box::new(PaperRules::compile(rbac)?)),
             HttpFilter::JwtAuthn(jwt) => {
                 Self::Jwt(TokenVerifier::compile(jwt).map_err(|error| error.to_string())?)
             }

@@ -3,16 +3,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use mesh_core::dataplane::{RateLimitFilter, RbacFilter};
+use mesh_core::dataplane::RateLimitFilter;
 
 use super::{
     Decision, FilterStep, Outcome, PolicyStep,
-    compiled::PaperFilter,
+    compiled::{PaperFilter, PaperRules},
     receive::Received,
     tree::{FaultStep, HttpStep},
 };
 use crate::{
-    AccessRequest, Authorizer, Matched, Verdict,
+    AccessRequest, Matched, Verdict,
     access::{Clause, TokenVerdict, TokenVerifier},
     action::{CorsAnswer, CorsHeaders},
     limit::{Allowance, LimitRequest, LimitVerdict, RateLimiter},
@@ -39,7 +39,7 @@ pub(super) fn apply(
         PaperFilter::Silent(name) => (passes(name), None),
         PaperFilter::Unsupported(name) => (unsupported(name), None),
         PaperFilter::Jwt(verifier) => verify(verifier, received),
-        PaperFilter::Rbac(planned, authorizer) => {
+        PaperFilter::Rbac(rules) => {
             let head = received.head();
             let connection = received.connection();
             let request = AccessRequest {
@@ -48,7 +48,7 @@ pub(super) fn apply(
                 remote: received.remote,
                 claims: received.claims.as_ref(),
             };
-            let (told, denied) = authorize(planned, authorizer, &request);
+            let (told, denied) = authorize(rules, &request);
             (told, denied.map(|denied| denied.status(403)))
         }
         PaperFilter::RateLimit(planned) => limit(planned, received),
@@ -166,11 +166,10 @@ fn limit(planned: &RateLimitFilter, received: &Received<'_>) -> (FilterStep, Opt
 
 /// Asks the policies, and tells what each says.
 pub(super) fn authorize(
-    planned: &RbacFilter,
-    authorizer: &Authorizer,
+    rules: &PaperRules,
     request: &AccessRequest<'_>,
 ) -> (FilterStep, Option<Decision>) {
-    let explained = authorizer.explain(planned, request);
+    let explained = rules.authorizer.explain(&rules.planned, request);
     let verdict = explained.verdict;
     let trial = explained.shadow.map(|verdict| match verdict {
         Verdict::Allow => "; on trial: would allow",
@@ -186,7 +185,7 @@ pub(super) fn authorize(
         }),
         on_trial: policy.is_shadow,
     });
-    let action = planned.rules.as_ref().map(|rules| rules.action);
+    let action = rules.planned.rules.as_ref().map(|rules| rules.action);
     let name = match action {
         Some(action) => format!("authorization ({action:?})").to_ascii_lowercase(),
         None => "authorization (on trial)".to_owned(),

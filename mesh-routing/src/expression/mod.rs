@@ -53,7 +53,7 @@ pub fn holds(condition: &Expression, of: &dyn Attributes) -> bool {
 pub fn tag<'a>(expression: &'a Expression, of: &'a dyn Attributes) -> Cow<'a, str> {
     match evaluate(expression, of) {
         Some(Value::Text(text)) if text.is_empty() => "unknown".into(),
-        Some(value) => text(value).unwrap_or("unknown".into()),
+        Some(value) => text(value).unwrap_or_else(|| "unknown".into()),
         None => "unknown".into(),
     }
 }

@@ -150,7 +150,7 @@ impl Differences {
         for share in shares {
             let names = names_of(share);
             let name = names.iter().find(|name| wanted.contains_key(*name));
-            let name = name.or(names.first()).cloned();
+            let name = name.or_else(|| names.first()).cloned();
             *found.entry(name.unwrap_or_default()).or_default() += share.weight;
         }
         self.compare("weights", Some(wanted.clone()), found);

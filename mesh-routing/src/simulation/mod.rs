@@ -44,8 +44,11 @@ use crate::explain::PaperProxy;
 #[derive(Debug)]
 pub struct Simulation {
     mesh: Arc<Mesh>,
-    planned: Mutex<BTreeMap<(Arc<str>, Arc<str>), Arc<Planned>>>,
+    planned: Mutex<PlannedByName>,
 }
+
+/// By namespace and name of the workload.
+type PlannedByName = BTreeMap<(Arc<str>, Arc<str>), Arc<Planned>>;
 
 /// A proxy, planned and compiled.
 #[derive(Debug)]
@@ -112,7 +115,7 @@ impl Simulation {
         all
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Arc<str>, Arc<str>), Arc<Planned>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, PlannedByName> {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

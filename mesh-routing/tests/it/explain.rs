@@ -236,7 +236,7 @@ proptest! {
             prop_assert_eq!(told.decision.outcome, outcome, "{:?}", told);
             prop_assert_eq!(told.decision.status, status, "{:?}", told);
             let went = told.sent.as_ref().map(|sent| sent.cluster.to_string());
-            let went = went.or(told.decision.location.clone()).unwrap_or_default();
+            let went = went.or_else(|| told.decision.location.clone()).unwrap_or_default();
             prop_assert_eq!(went, to);
             let route = told.http.as_ref().and_then(|http| http.route.as_ref()).unwrap();
             let found = router.route(&head, seed).ok();
