@@ -14,6 +14,7 @@ mod compiled;
 mod decision;
 mod filters;
 mod forward;
+mod instance;
 mod receive;
 mod respond;
 mod route;

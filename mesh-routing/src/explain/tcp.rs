@@ -1,9 +1,8 @@
 //! Connections that are passed on as they are.
 
 use super::{
-    Arrival, Decision, Explanation, Outcome, PaperProxy,
-    compiled::PaperTcp,
-    forward::{Wanted, share},
+    Arrival, Decision, Explanation, Outcome, PaperProxy, compiled::PaperTcp, forward::share,
+    instance::Wanted,
 };
 
 impl PaperProxy {

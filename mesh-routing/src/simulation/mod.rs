@@ -19,6 +19,8 @@ mod judge;
 mod lines;
 mod party;
 mod print;
+mod request;
+mod target;
 mod walk;
 
 use std::{

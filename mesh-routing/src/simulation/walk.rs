@@ -2,23 +2,19 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use mesh_core::{
     dataplane::{Direction, NodeKind},
-    mesh::{Call, Caller, Mesh, Question, Service, Workload, WorkloadAddress},
+    mesh::{Caller, Question, Workload},
 };
 
 use super::{
-    Account, Hop, Resolved, Simulation, Unanswerable,
-    address::{resolve, service},
-    party,
+    Account, Hop, Simulation, Unanswerable, party,
+    request::{as_sent, request_after, request_of},
+    target::{address_of, instance_behind, target},
 };
-use crate::{
-    Dice,
-    explain::{
-        Arrival, Decision, EndpointStep, Explanation, Hello, Outcome, Payload, Request,
-        SentRequest, TlsStep,
-    },
+use crate::explain::{
+    Arrival, Decision, EndpointStep, Explanation, Hello, Outcome, Payload, Request, SentRequest,
+    TlsStep,
 };
 
 /// The most proxies on one way.
@@ -94,120 +90,6 @@ pub(super) fn walk(simulation: &Simulation, question: &Question) -> Result<Accou
     }
     way.account.locate(mesh);
     Ok(way.account)
-}
-
-/// Where the caller connects to.
-fn target(
-    simulation: &Simulation,
-    question: &Question,
-    caller: Option<&Workload>,
-) -> Result<Resolved, Unanswerable> {
-    let mesh = simulation.mesh();
-    let Call { host, port, .. } = &question.call;
-    match (&question.caller, caller) {
-        (Caller::Gateway { .. }, Some(gateway)) => {
-            let address = address_of(gateway, *port)?;
-            let mut inbound = mesh.inbound_ports(gateway).into_iter();
-            let through = inbound.find(|inbound| inbound.port.number == *port);
-            let port = through.map_or(*port, |inbound| inbound.target_port);
-            Ok(Resolved {
-                address: SocketAddr::new(address.ip(), port),
-                what: format!("the gateway {}", party::display(gateway)),
-            })
-        }
-        (Caller::Outside, _) => instance_of(simulation, question),
-        (_, caller) => {
-            let namespace = caller.map_or("default", |caller| &*caller.namespace);
-            Ok(resolve(mesh, namespace, host, *port, question.seed))
-        }
-    }
-}
-
-/// The instance that a caller without a proxy reaches, as the network spreads them.
-fn instance_of(simulation: &Simulation, question: &Question) -> Result<Resolved, Unanswerable> {
-    let mesh = simulation.mesh();
-    let Call { host, port, .. } = &question.call;
-    let Some(service) = service(mesh, "default", host) else {
-        let resolved = resolve(mesh, "default", host, *port, question.seed);
-        return match party::at(mesh, resolved.address.ip()) {
-            Some(_) => Ok(resolved),
-            None => Err(Unanswerable::Nowhere(host.clone())),
-        };
-    };
-    match any_instance(mesh, service, *port, question.seed) {
-        Some(address) => Ok(Resolved {
-            address,
-            what: format!("an instance of {}", service.host),
-        }),
-        None => Err(Unanswerable::Nowhere(host.clone())),
-    }
-}
-
-/// The instance that the network leads to in place of a service's own address.
-fn instance_behind(simulation: &Simulation, address: SocketAddr, seed: u64) -> Option<SocketAddr> {
-    let mesh = simulation.mesh();
-    let mut services = mesh.services().iter();
-    let service = services.find(|service| service.addresses.contains(&address.ip()))?;
-    any_instance(mesh, service, address.port(), seed).filter(|instance| *instance != address)
-}
-
-fn any_instance(mesh: &Mesh, service: &Service, port: u16, seed: u64) -> Option<SocketAddr> {
-    let instances = mesh.endpoints().of(service, port).iter();
-    let ready: Vec<SocketAddr> = instances
-        .filter(|instance| instance.is_ready)
-        .filter_map(|instance| match instance.address {
-            WorkloadAddress::Ip(address) => Some(SocketAddr::new(address, instance.port)),
-            WorkloadAddress::Dns(_) => None,
-        })
-        .collect();
-    let chosen = Dice::new(seed).below(ready.len().max(1) as u64) as usize;
-    ready.get(chosen).copied()
-}
-
-fn address_of(workload: &Workload, port: u16) -> Result<SocketAddr, Unanswerable> {
-    let mut addresses = workload.addresses.iter();
-    let ip = addresses.find_map(|address| match address {
-        WorkloadAddress::Ip(ip) => Some(*ip),
-        WorkloadAddress::Dns(_) => None,
-    });
-    ip.map(|ip| SocketAddr::new(ip, port))
-        .ok_or_else(|| Unanswerable::NoAddress(party::display(workload)))
-}
-
-fn request_of(question: &Question) -> Result<Request, Unanswerable> {
-    let call = &question.call;
-    let mut headers = HeaderMap::new();
-    let mut authority = call.authority();
-    for (name, value) in &question.headers {
-        if name == "host" {
-            authority.clone_from(value);
-            continue;
-        }
-        let wrong = || Unanswerable::Header(format!("{name}: {value}"));
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-        let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
-        headers.append(name, value);
-    }
-    if let Some(token) = &question.token {
-        let value = HeaderValue::from_str(&format!("Bearer {token}"));
-        let value = value.map_err(|_| Unanswerable::Header("authorization".to_owned()))?;
-        headers.insert(http::header::AUTHORIZATION, value);
-    }
-    let (path, query) = match call.path_and_query.split_once('?') {
-        Some((path, query)) => (path, Some(query.to_owned())),
-        None => (&*call.path_and_query, None),
-    };
-    let grpc = headers.get(http::header::CONTENT_TYPE);
-    let http2 = grpc.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    let method = Method::from_bytes(call.method.as_bytes());
-    Ok(Request {
-        method: method.map_err(|_| Unanswerable::Method(call.method.clone()))?,
-        authority,
-        path: path.to_owned(),
-        query,
-        headers,
-        http2,
-    })
 }
 
 /// A call under way.
@@ -410,32 +292,4 @@ fn refusal(workload: &Workload, tls: &TlsStep, has_proxy: bool) -> Option<String
         let wanted = tls.expected_names.join(" or ");
         format!("{name} proves to be {identity}, and {wanted} is expected")
     })
-}
-
-/// The next proxy's view of a request that left one.
-fn request_after(sent: &SentRequest) -> Request {
-    let (path, query) = match sent.path.split_once('?') {
-        Some((path, query)) => (path, Some(query.to_owned())),
-        None => (&*sent.path, None),
-    };
-    Request {
-        method: sent.method.parse().unwrap_or_default(),
-        authority: sent.authority.clone(),
-        path: path.to_owned(),
-        query,
-        headers: sent.headers.clone(),
-        http2: sent.http2,
-    }
-}
-
-/// A request that no proxy touched.
-fn as_sent(request: &Request) -> SentRequest {
-    SentRequest {
-        method: request.method.to_string(),
-        path: request.path_and_query(),
-        authority: request.authority.clone(),
-        http2: request.http2,
-        edits: Vec::new(),
-        headers: request.headers.clone(),
-    }
 }
