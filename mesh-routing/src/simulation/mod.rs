@@ -25,7 +25,7 @@ mod walk;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 pub use account::{Account, Hop, Resolved};
@@ -35,7 +35,7 @@ pub use lines::{Line, LineKind};
 use mesh_core::{
     dataplane::NodeKind,
     mesh::{Mesh, MeshTest, Question, Workload},
-    plan::{PlanOptions, Problem, plan},
+    plan::{PlanOptions, Planner, Problem},
 };
 pub use party::Unanswerable;
 
@@ -46,11 +46,16 @@ use crate::explain::PaperProxy;
 #[derive(Debug)]
 pub struct Simulation {
     mesh: Arc<Mesh>,
-    planned: Mutex<PlannedByName>,
+    plans: Mutex<Plans>,
 }
 
-/// By namespace and name of the workload.
-type PlannedByName = BTreeMap<(Arc<str>, Arc<str>), Arc<Planned>>;
+#[derive(Debug, Default)]
+struct Plans {
+    /// What proxies have in common is planned once.
+    planner: Planner,
+    /// By namespace and name of the workload.
+    planned: BTreeMap<(Arc<str>, Arc<str>), Arc<Planned>>,
+}
 
 /// A proxy, planned and compiled.
 #[derive(Debug)]
@@ -68,7 +73,7 @@ impl Simulation {
     pub fn new(mesh: Arc<Mesh>) -> Self {
         Self {
             mesh,
-            planned: Mutex::default(),
+            plans: Mutex::default(),
         }
     }
 
@@ -90,25 +95,25 @@ impl Simulation {
 
     /// The proxy of a workload; planned now, if it was not before.
     pub fn proxy(&self, workload: &Workload) -> Arc<Planned> {
+        let Plans { planner, planned } = &mut *self.lock();
         let key = (workload.namespace.clone(), workload.name.clone());
-        let known = self.lock().get(&key).cloned();
-        known.unwrap_or_else(|| {
+        let proxy = planned.entry(key).or_insert_with(|| {
             let node = party::node(&self.mesh, workload);
-            let (snapshot, problems) = plan(&self.mesh, &node, &PlanOptions::default());
-            let planned = Arc::new(Planned {
+            let (snapshot, problems) = planner.plan(&self.mesh, &node, &PlanOptions::default());
+            Arc::new(Planned {
                 kind: node.kind,
-                proxy: PaperProxy::compile(Arc::new(snapshot)),
+                proxy: PaperProxy::compile(snapshot),
                 problems,
-            });
-            self.lock().insert(key, Arc::clone(&planned));
-            planned
-        })
+            })
+        });
+        Arc::clone(proxy)
     }
 
     /// What could not be planned as it was meant, for the proxies that were met so far.
     pub fn problems(&self) -> Vec<Problem> {
-        let planned = self.lock();
-        let all = planned
+        let plans = self.lock();
+        let all = plans
+            .planned
             .values()
             .flat_map(|planned| planned.problems.clone());
         let mut all: Vec<Problem> = all.collect();
@@ -117,7 +122,7 @@ impl Simulation {
         all
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, PlannedByName> {
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Plans> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,15 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 use mesh_core::{
@@ -17,23 +25,85 @@ const TEST: &str = ".mesh-test.yaml";
 #[test]
 fn calls_become_what_is_expected() {
     let only = std::env::var("MESH_TEST").unwrap_or_default();
-    let mut cases = 0;
-    let mut failures = Vec::new();
+    let mut files = Vec::new();
     for folder in folders() {
         let (tests, shared): (Vec<_>, Vec<_>) = yaml_of(&folder)
             .into_iter()
             .partition(|path| path.to_string_lossy().ends_with(TEST));
-        for test in tests
-            .iter()
-            .filter(|path| path.to_string_lossy().contains(&only))
-        {
-            let (count, found) = run(test, &shared);
-            cases += count;
-            failures.extend(found);
-        }
+        let wanted = tests
+            .into_iter()
+            .filter(|path| path.to_string_lossy().contains(&only));
+        files.extend(wanted.map(|test| (test, shared.clone())));
     }
+    let begin = Instant::now();
+    let runs = run_all(&files);
+    let cases: usize = runs.iter().map(|run| run.cases).sum();
+    tell(&runs, cases, begin.elapsed());
+    let failures: Vec<_> = runs.into_iter().flat_map(|run| run.failures).collect();
     assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
     assert!(cases > 0 || !only.is_empty(), "no case was found");
+}
+
+/// What became of one file.
+struct Run {
+    file: String,
+    cases: usize,
+    /// What is not as expected.
+    failures: Vec<String>,
+    took: Duration,
+}
+
+/// Runs every file, several at once; one that panics fails alone. In the order of the files.
+fn run_all(files: &[(PathBuf, Vec<PathBuf>)]) -> Vec<Run> {
+    let next = AtomicUsize::new(0);
+    let runs = Mutex::new(Vec::new());
+    let work = || {
+        while let Some((test, shared)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let begin = Instant::now();
+            let file = name_of(test);
+            let done = catch_unwind(AssertUnwindSafe(|| run(test, shared)));
+            let (cases, failures) =
+                done.unwrap_or_else(|_| (0, vec![format!("{file}: panicked, see above")]));
+            runs.lock().unwrap().push(Run {
+                file,
+                cases,
+                failures,
+                took: begin.elapsed(),
+            });
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, Into::into) {
+            scope.spawn(work);
+        }
+    });
+    let mut runs = runs.into_inner().unwrap();
+    runs.sort_by(|a, b| a.file.cmp(&b.file));
+    runs
+}
+
+/// How long it took, and which files took longest.
+fn tell(runs: &[Run], cases: usize, took: Duration) {
+    let mut slowest: Vec<&Run> = runs.iter().collect();
+    slowest.sort_by_key(|run| std::cmp::Reverse(run.took));
+    let slowest: Vec<String> = slowest
+        .iter()
+        .take(3)
+        .map(|run| format!("{} {:.1?}", run.file, run.took))
+        .collect();
+    writeln!(
+        io::stderr(),
+        "{cases} cases of {} files in {took:.1?}; the slowest: {}",
+        runs.len(),
+        slowest.join(", ")
+    )
+    .unwrap();
+}
+
+/// A file's name below the root of all cases.
+fn name_of(path: &Path) -> String {
+    let name = path.strip_prefix(root()).unwrap();
+    name.to_string_lossy().into_owned()
 }
 
 fn root() -> PathBuf {
@@ -68,11 +138,7 @@ fn run(test: &Path, shared: &[PathBuf]) -> (usize, Vec<String>) {
     let mut set = ConfigSet::default();
     let mut problems = Vec::new();
     for path in shared.iter().map(PathBuf::as_path).chain([test]) {
-        let name = path
-            .strip_prefix(root())
-            .unwrap()
-            .to_string_lossy()
-            .into_owned();
+        let name = name_of(path);
         let parsed = read(&name, &fs::read_to_string(path).unwrap(), &defaults);
         set = set.replace_file(&name, &parsed).0;
         problems.extend(parsed.problems);
