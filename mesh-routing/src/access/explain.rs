@@ -112,7 +112,7 @@ fn permission(
             let field = format!("{field}.one_of");
             return one_of(parts, question, &field, |p, q| p.matches(q), permission);
         }
-        (_, Planned::Not(planned)) => (format!("not: {}", what(planned)), "it is".to_owned()),
+        (_, Planned::Not(planned)) => (anything_but(&what(planned)), "that".to_owned()),
         (_, Planned::Path(_)) => (what(planned), text(head.map(|head| head.path))),
         (_, Planned::Header(header)) => (what(planned), header_found(header, head)),
         (_, Planned::DestinationNetwork(_)) => {
@@ -151,7 +151,7 @@ fn principal(
             let field = format!("{field}.one_of");
             return one_of(parts, question, &field, |p, q| p.matches(q), principal);
         }
-        (_, Planned::Not(planned)) => (format!("not: {}", who(planned)), "it is".to_owned()),
+        (_, Planned::Not(planned)) => (anything_but(&who(planned)), "that".to_owned()),
         (_, Planned::Authenticated(_)) => {
             let peer = request.connection.peer.map(|peer| peer.as_str());
             (
@@ -240,7 +240,7 @@ fn what(planned: &dataplane::Permission) -> String {
         P::Any => "anything".into(),
         P::All(parts) => list(parts, what, " and "),
         P::OneOf(parts) => list(parts, what, " or "),
-        P::Not(part) => format!("not: {}", what(part)),
+        P::Not(part) => anything_but(&what(part)),
         P::Path(pattern) => format!("path {pattern}"),
         P::Header(header) => in_words(header),
         P::DestinationNetwork(network) => format!("destination in {network}"),
@@ -256,7 +256,7 @@ fn who(planned: &dataplane::Principal) -> String {
         P::Any => "anyone".into(),
         P::All(parts) => list(parts, who, " and "),
         P::OneOf(parts) => list(parts, who, " or "),
-        P::Not(part) => format!("not: {}", who(part)),
+        P::Not(part) => anything_but(&who(part)),
         P::Authenticated(None) => "a caller with an identity".into(),
         P::Authenticated(Some(pattern)) => format!("caller {pattern}"),
         P::DirectRemoteNetwork(network) => format!("connection from {network}"),
@@ -282,6 +282,10 @@ fn in_words(header: &HeaderMatch) -> String {
         ValueMatch::Text { pattern, .. } => format!("{not}header {name} {pattern}"),
         ValueMatch::Range { start, end } => format!("{not}header {name} in {start}..{end}"),
     }
+}
+
+fn anything_but(what: &str) -> String {
+    format!("anything but {what}")
 }
 
 fn text(found: Option<&str>) -> String {

@@ -32,6 +32,17 @@ struct Seen<'a> {
     transport: TransportProtocol,
     server_name: Option<&'a str>,
     protocols: Vec<&'a str>,
+    /// TLS that no inspector looked at, and that is taken for bytes.
+    is_unseen_tls: bool,
+}
+
+impl Seen<'_> {
+    fn words(&self) -> String {
+        match self.is_unseen_tls {
+            true => "with bytes that are not looked at".to_owned(),
+            false => words::seen(self.transport, self.server_name, &self.protocols),
+        }
+    }
 }
 
 impl PaperListener {
@@ -91,7 +102,7 @@ impl PaperListener {
             chosen: chain.map(|chain| chain.planned.name.clone()),
             is_default: account.chosen == Some(ChainRef::Default),
             rejected: rejected.collect(),
-            seen: words::seen(seen.transport, seen.server_name, &seen.protocols),
+            seen: seen.words(),
             ends_tls: false,
             peer: None,
         });
@@ -99,7 +110,7 @@ impl PaperListener {
             let reason = format!(
                 "no chain of listener {} serves such a connection ({})",
                 self.planned.name,
-                words::seen(seen.transport, seen.server_name, &seen.protocols)
+                seen.words()
             );
             told.decision = Decision::new(Outcome::Refused, reason)
                 .flag("NR")
@@ -163,6 +174,7 @@ fn see<'a>(filters: &ListenerFilters, arrival: &Arrival<'a>) -> Seen<'a> {
         transport: TransportProtocol::RawBuffer,
         server_name: None,
         protocols: Vec::new(),
+        is_unseen_tls: arrival.hello.is_some() && !filters.tls_inspector,
     };
     match (arrival.hello, arrival.payload) {
         (Some(hello), _) if filters.tls_inspector => {

@@ -181,7 +181,10 @@ pub(super) fn authorize(
         matches: policy.failed.is_none(),
         because: policy.failed.map(|clause| {
             let Clause { wanted, found, .. } = clause;
-            format!("wanted is {wanted}; {found}")
+            match &*found {
+                "" => format!("it is for {wanted}"),
+                found => format!("it is for {wanted}; this is {found}"),
+            }
         }),
         on_trial: policy.is_shadow,
     });

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use mesh_core::{
     dataplane::{
-        self, ClientTls, Cluster, Endpoint, EndpointAddress, EndpointHealth, Name, SecretSource,
-        UpstreamTls,
+        self, Balancing, ClientTls, Cluster, Discovery, Endpoint, EndpointAddress, EndpointHealth,
+        Name, SecretSource, UpstreamTls,
     },
     name::Labels,
 };
@@ -161,9 +161,19 @@ pub(super) fn missing(what: &str, status: u16) -> Decision {
 }
 
 fn balancing(cluster: &Cluster) -> String {
-    match &cluster.discovery {
-        dataplane::Discovery::OriginalDestination(_) => "the address the caller meant".to_owned(),
-        _ => format!("{:?}", cluster.balancing),
+    match (&cluster.discovery, &cluster.balancing) {
+        (Discovery::OriginalDestination(_), _) | (_, Balancing::Provided) => {
+            "the address the caller meant".to_owned()
+        }
+        (_, Balancing::RoundRobin) => "one after the other".to_owned(),
+        (_, Balancing::LeastRequest { choices }) => format!("the less busy of {choices}"),
+        (_, Balancing::Random) => "any of them".to_owned(),
+        (_, Balancing::RingHash(table)) => {
+            format!("by hash, on a ring of at least {} slots", table.size)
+        }
+        (_, Balancing::Maglev(table)) => {
+            format!("by hash, in a Maglev table of {} slots", table.size)
+        }
     }
 }
 

@@ -15,14 +15,14 @@ pub(super) fn seen(
     protocols: &[&str],
 ) -> String {
     let mut text = String::from(match transport {
-        TransportProtocol::Tls => "TLS",
-        TransportProtocol::RawBuffer => "no TLS",
+        TransportProtocol::Tls => "over TLS",
+        TransportProtocol::RawBuffer => "in clear text",
     });
     if let Some(name) = server_name {
-        text.push_str(&format!(", SNI {name}"));
+        text.push_str(&format!(" asking for {name}"));
     }
     if !protocols.is_empty() {
-        text.push_str(&format!(", {}", protocols.join(" ")));
+        text.push_str(&format!(", offering {}", protocols.join(" or ")));
     }
     text
 }
@@ -44,7 +44,7 @@ pub(super) fn rejection(matches: &ChainMatch, rejection: ChainRejection) -> Stri
         ChainStep::ServerName => format!("SNI {}", matches.server_names.join(", ")),
         ChainStep::Transport => match matches.transport {
             Some(TransportProtocol::Tls) => "TLS".to_owned(),
-            Some(TransportProtocol::RawBuffer) => "no TLS".to_owned(),
+            Some(TransportProtocol::RawBuffer) => "clear text".to_owned(),
             None => "any transport".to_owned(),
         },
         ChainStep::ApplicationProtocol => {
@@ -56,7 +56,11 @@ pub(super) fn rejection(matches: &ChainMatch, rejection: ChainRejection) -> Stri
             SourceType::External => "a caller elsewhere".to_owned(),
         },
         ChainStep::SourceNetwork => format!("source {}", networks(&matches.source_networks)),
-        ChainStep::SourcePort => format!("source ports {:?}", matches.source_ports),
+        ChainStep::SourcePort => {
+            let ports = matches.source_ports.iter();
+            let ports: Vec<String> = ports.map(ToString::to_string).collect();
+            format!("source ports {}", ports.join(", "))
+        }
     };
     match rejection.failed {
         true => format!("it is for {wanted}"),

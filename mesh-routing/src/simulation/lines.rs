@@ -75,12 +75,16 @@ impl Told<'_> {
         origin: Option<&Origin>,
     ) {
         let place = origin.and_then(|origin| self.account.place(origin));
-        self.lines.push(Line {
+        let line = Line {
             depth,
             kind,
             text: text.into(),
             place: place.map(str::to_owned),
-        });
+        };
+        // Chains that differ in nothing that is told fall behind alike: said once.
+        if self.lines.last() != Some(&line) {
+            self.lines.push(line);
+        }
     }
 
     fn ending(&mut self) {
@@ -158,7 +162,7 @@ impl Told<'_> {
             true => ", as nothing else matches",
             false => "",
         };
-        let text = format!("chain {name} for {}{by_default}", step.seen);
+        let text = format!("chain {name}, called {}{by_default}", step.seen);
         self.say(1, LineKind::Step, text);
         if step.ends_tls {
             let text = match &step.peer {
@@ -217,7 +221,11 @@ impl Told<'_> {
         let text = format!("filter {}: {}", step.filter, step.verdict);
         self.say(1, LineKind::Step, text);
         for policy in &step.policies {
-            let name = rule(&policy.name, policy.origin.as_ref());
+            let name = match &policy.origin {
+                // Its id repeats them.
+                Some(origin) => format!("{origin:?}"),
+                None => rule(&policy.name, None),
+            };
             let trial = if policy.on_trial { " (on trial)" } else { "" };
             let (kind, text) = match &policy.because {
                 None => (LineKind::Note, format!("{name}{trial} matches")),
@@ -247,7 +255,7 @@ impl Told<'_> {
         }
         let in_use = step.candidates.iter().filter(|one| one.in_use).count();
         if let Some(endpoint) = &step.endpoint {
-            self.endpoint(endpoint, in_use);
+            self.endpoint(endpoint, in_use, step.request.is_some());
         }
     }
 
@@ -290,14 +298,18 @@ impl Told<'_> {
         }
     }
 
-    fn endpoint(&mut self, step: &EndpointStep, in_use: usize) {
-        let workload = step.workload.as_deref().unwrap_or("an address");
+    fn endpoint(&mut self, step: &EndpointStep, in_use: usize, is_request: bool) {
+        let workload = match &step.workload {
+            Some(workload) => format!(" {workload}"),
+            None => String::new(),
+        };
         let among = match in_use {
             0 | 1 => String::new(),
             count => format!(", one of {count}"),
         };
         let tls = match &step.tls {
-            None => "in clear text".to_owned(),
+            None if is_request => "in clear text".to_owned(),
+            None => "as it came".to_owned(),
             Some(tls) => {
                 let kind = if tls.mutual { "mutual TLS" } else { "TLS" };
                 let name = match &tls.server_name {
@@ -312,14 +324,14 @@ impl Told<'_> {
                 format!("over {kind}{name}, {expected}")
             }
         };
-        let text = format!("instance {} {workload}{among}, {tls}", step.address);
+        let text = format!("instance {}{workload}{among}, {tls}", step.address);
         self.say(2, LineKind::Note, text);
     }
 }
 
 fn named(name: &Name) -> &str {
     match &**name {
-        "" => "without a name",
+        "" => "(unnamed)",
         name => name,
     }
 }
@@ -329,9 +341,7 @@ fn rule(name: &Name, origin: Option<&Origin>) -> String {
     match (&**name, origin) {
         ("", None) => "a rule of the service itself".to_owned(),
         (name, None) => format!("rule {name}"),
-        (_, Some(origin)) => match &origin.field {
-            Some(field) => format!("{} {field}", origin.resource),
-            None => origin.resource.to_string(),
-        },
+        ("", Some(origin)) => format!("{origin:?}"),
+        (name, Some(origin)) => format!("{name} of {origin:?}"),
     }
 }

@@ -25,6 +25,9 @@ pub enum Unanswerable {
     /// The caller has no address.
     #[error("{0} has no address")]
     NoAddress(String),
+    /// A token cannot be sent.
+    #[error("such a token cannot be sent in a header")]
+    Token,
     /// A header cannot be sent.
     #[error("{0:?} is no header")]
     Header(String),
@@ -39,7 +42,7 @@ pub enum Unanswerable {
 fn known(candidates: &[String]) -> String {
     match candidates {
         [] => ", and nothing runs".to_owned(),
-        names => format!(": there are {}", names.join(", ")),
+        names => format!("; those who run: {}", names.join(", ")),
     }
 }
 

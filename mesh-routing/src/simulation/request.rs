@@ -23,7 +23,7 @@ pub(super) fn request_of(question: &Question) -> Result<Request, Unanswerable> {
     }
     if let Some(token) = &question.token {
         let value = HeaderValue::from_str(&format!("Bearer {token}"));
-        let value = value.map_err(|_| Unanswerable::Header("authorization".to_owned()))?;
+        let value = value.map_err(|_| Unanswerable::Token)?;
         headers.insert(http::header::AUTHORIZATION, value);
     }
     let (path, query) = match call.path_and_query.split_once('?') {

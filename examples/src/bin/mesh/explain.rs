@@ -59,9 +59,19 @@ pub(crate) fn run(explain: &Explain) -> ExitCode {
         Ok(question) => question,
         Err(error) => return cannot(&error),
     };
+    let errors = mesh.problems.iter().filter(|problem| problem.is_error());
+    let errors = errors.count();
     let simulation = Simulation::new(mesh.mesh);
     let account = match simulation.ask(&question) {
         Ok(account) => account,
+        Err(error) if mesh.files == 0 => {
+            let reason = format!("{error}; there is no .yaml, .yml or .json file to read");
+            return cannot(&reason);
+        }
+        Err(error) if errors > 0 => {
+            let hint = "that may be why, see `mesh check`";
+            return cannot(&format!("{error}; errors in the files: {errors}, {hint}"));
+        }
         Err(error) => return cannot(&error),
     };
     let mut problems = mesh.problems;

@@ -129,7 +129,7 @@ impl Call {
         let (host, written) = split_port(authority).ok_or_else(no_url)?;
         let port = written.or(default_port);
         let port = port.ok_or_else(|| CallError(format!("{url:?} has no port")))?;
-        if host.is_empty() || host.contains('@') {
+        if !is_host(host) || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(no_url());
         }
         let is_http = scheme.is_http();
@@ -211,6 +211,20 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
+/// A name as services and DNS have it, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    let within = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match within {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
+            !text.is_empty() && text.chars().all(is_part)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,8 +256,17 @@ mod tests {
             "ftp://a:1",
             "GET http://a/ b",
             "http://me@a/",
+            "http://[::1",
+            "http://[a]/",
         ] {
             assert!(Call::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn urls_are_one_word() {
+        for url in ["http://a b/", "http://a/b c", "http://a/b\nc"] {
+            assert!(Call::new("GET", url).is_err(), "{url:?}");
         }
     }
 
