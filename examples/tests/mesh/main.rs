@@ -3,6 +3,7 @@
 mod harness;
 mod identity;
 mod load;
+mod paper;
 mod samples;
 mod smoke;
 mod telemetry;
