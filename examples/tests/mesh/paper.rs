@@ -261,6 +261,7 @@ impl Lane<'_> {
             request = request.header(*name, *value);
         }
         let request = request.body(Empty::<Bytes>::new()).unwrap();
+        self.connection.ready().await.expect("connections are kept");
         let answer = timeout(LIMIT, self.connection.send_request(request)).await;
         let answer = answer.expect("an answer in time").unwrap();
         let status = answer.status().as_u16();

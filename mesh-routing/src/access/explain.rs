@@ -112,7 +112,7 @@ fn permission(
             let field = format!("{field}.one_of");
             return one_of(parts, question, &field, |p, q| p.matches(q), permission);
         }
-        (_, Planned::Not(planned)) => (anything_but(&what(planned)), "that".to_owned()),
+        (_, Planned::Not(planned)) => (anything_but(&what(planned)), "just that".to_owned()),
         (_, Planned::Path(_)) => (what(planned), text(head.map(|head| head.path))),
         (_, Planned::Header(header)) => (what(planned), header_found(header, head)),
         (_, Planned::DestinationNetwork(_)) => {
@@ -151,7 +151,7 @@ fn principal(
             let field = format!("{field}.one_of");
             return one_of(parts, question, &field, |p, q| p.matches(q), principal);
         }
-        (_, Planned::Not(planned)) => (anything_but(&who(planned)), "that".to_owned()),
+        (_, Planned::Not(planned)) => (anything_but(&who(planned)), "just that".to_owned()),
         (_, Planned::Authenticated(_)) => {
             let peer = request.connection.peer.map(|peer| peer.as_str());
             (

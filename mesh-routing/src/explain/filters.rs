@@ -183,7 +183,7 @@ pub(super) fn authorize(
             let Clause { wanted, found, .. } = clause;
             match &*found {
                 "" => format!("it is for {wanted}"),
-                found => format!("it is for {wanted}; this is {found}"),
+                found => format!("it is for {wanted}; found {found}"),
             }
         }),
         on_trial: policy.is_shadow,

@@ -22,49 +22,51 @@ pub(super) fn seen(
         text.push_str(&format!(" asking for {name}"));
     }
     if !protocols.is_empty() {
-        text.push_str(&format!(", offering {}", protocols.join(" or ")));
+        text.push_str(&match transport {
+            TransportProtocol::Tls => format!(", offering {}", protocols.join(" or ")),
+            TransportProtocol::RawBuffer => format!(", speaking {}", protocols.join(" or ")),
+        });
     }
     text
 }
 
 /// Why a chain does not serve a connection.
 pub(super) fn rejection(matches: &ChainMatch, rejection: ChainRejection) -> String {
-    let networks = |networks: &[mesh_core::dataplane::IpNetwork]| {
-        let all: Vec<String> = networks.iter().map(ToString::to_string).collect();
-        all.join(", ")
-    };
     let wanted = match rejection.step {
         ChainStep::DestinationPort => match matches.destination_port {
             Some(port) => format!("port {port}"),
             None => "any port".to_owned(),
         },
-        ChainStep::DestinationNetwork => {
-            format!("destination {}", networks(&matches.destination_networks))
-        }
-        ChainStep::ServerName => format!("SNI {}", matches.server_names.join(", ")),
+        ChainStep::DestinationNetwork => any_of("destination", &matches.destination_networks),
+        ChainStep::ServerName => any_of("SNI", &matches.server_names),
         ChainStep::Transport => match matches.transport {
             Some(TransportProtocol::Tls) => "TLS".to_owned(),
             Some(TransportProtocol::RawBuffer) => "clear text".to_owned(),
             None => "any transport".to_owned(),
         },
-        ChainStep::ApplicationProtocol => {
-            format!("protocol {}", matches.application_protocols.join(", "))
-        }
+        ChainStep::ApplicationProtocol => any_of("protocol", &matches.application_protocols),
         ChainStep::SourceType => match matches.source_type {
             SourceType::Any => "any caller".to_owned(),
             SourceType::SameHost => "a caller on this machine".to_owned(),
             SourceType::External => "a caller elsewhere".to_owned(),
         },
-        ChainStep::SourceNetwork => format!("source {}", networks(&matches.source_networks)),
-        ChainStep::SourcePort => {
-            let ports = matches.source_ports.iter();
-            let ports: Vec<String> = ports.map(ToString::to_string).collect();
-            format!("source ports {}", ports.join(", "))
-        }
+        ChainStep::SourceNetwork => any_of("source", &matches.source_networks),
+        ChainStep::SourcePort => any_of("source port", &matches.source_ports),
     };
     match rejection.failed {
         true => format!("it is for {wanted}"),
         false => format!("another is more specific than {wanted}"),
+    }
+}
+
+/// What is listed; where nothing is, nothing is asked for.
+fn any_of<T: ToString>(what: &str, wanted: &[T]) -> String {
+    match wanted {
+        [] => format!("any {what}"),
+        wanted => {
+            let all: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+            format!("{what} {}", all.join(", "))
+        }
     }
 }
 
