@@ -91,13 +91,12 @@ fn tell(runs: &[Run], cases: usize, took: Duration) {
         .take(3)
         .map(|run| format!("{} {:.1?}", run.file, run.took))
         .collect();
-    writeln!(
-        io::stderr(),
-        "{cases} cases of {} files in {took:.1?}; the slowest: {}",
+    let line = format!(
+        "{cases} cases of {} files in {took:.1?}; the slowest: {}\n",
         runs.len(),
         slowest.join(", ")
-    )
-    .unwrap();
+    );
+    io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// A file's name below the root of all cases.
