@@ -1,9 +1,9 @@
 //! A whole mesh on paper: who calls whom, proxy by proxy, without a socket.
 //!
-//! [`Simulation::ask`] follows a [`Question`] as a network would: the application resolves the host,
-//! its proxy captures the connection and decides, the instance's proxy decides again, and so on
-//! through gateways until an application is reached or somebody says no. Every proxy is planned and
-//! compiled when it is first met, and kept. The [`Account`] that comes back holds each proxy's
+//! [`Simulation::ask`] follows a [`Question`] as a network would: the application resolves the
+//! host, its proxy captures the connection and decides, the instance's proxy decides again, and so
+//! on through gateways until an application is reached or somebody says no. Every proxy is planned
+//! and compiled when it is first met, and kept. The [`Account`] that comes back holds each proxy's
 //! [`Explanation`](crate::explain::Explanation) and one outcome.
 //!
 //! This is the only place of this crate that knows the resolved mesh and how it is planned.

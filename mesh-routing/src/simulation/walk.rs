@@ -252,7 +252,7 @@ impl Way<'_> {
             .iter()
             .any(|hop| hop.explanation.http.is_some());
         account.status = match decision.status {
-            // A connection that is cut is an answer of the proxy before, where that one speaks HTTP.
+            // A connection that is cut is an answer of the proxy before, if that one speaks HTTP.
             None if asked_by_http => {
                 let has_tls = self.hello.is_some() && at.chain.is_some();
                 account.flags = vec![if has_tls { "UF" } else { "UC" }];
