@@ -3,6 +3,7 @@
 pub mod admin;
 mod drain;
 mod http;
+mod limits;
 mod listen;
 pub mod live;
 pub mod net;

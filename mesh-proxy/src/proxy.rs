@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
@@ -101,6 +102,10 @@ impl Proxy {
                 network: Arc::clone(&options.network),
             },
             drain: options.drain.clone(),
+            workers: u32::try_from(options.workers)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .unwrap_or(NonZeroU32::MIN),
         };
         let (workers, threads) = (0..options.workers.max(1))
             .map(|index| start_worker(index, settings.clone()))

@@ -5,6 +5,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     future::poll_fn,
+    num::NonZeroU32,
     rc::Rc,
     sync::Arc,
 };
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     drain::DrainWatch,
+    limits::Limits,
     listen,
     live::LiveConfig,
     net::Socket,
@@ -34,6 +36,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) dialer: Dialer,
     pub(crate) drain: DrainWatch,
+    /// How many workers there are.
+    pub(crate) workers: NonZeroU32,
 }
 
 /// What a worker is told.
@@ -57,12 +61,15 @@ pub(crate) struct WorkerReport {
     pub(crate) refused: u64,
     pub(crate) denied: u64,
     pub(crate) handshake_failures: u64,
+    pub(crate) limited: u64,
+    pub(crate) limited_on_trial: u64,
     pub(crate) hosts: Vec<HostStatus>,
 }
 
 /// One worker's state, shared by its tasks.
 pub(crate) struct Worker {
     pub(crate) settings: WorkerSettings,
+    pub(crate) limits: Limits,
     view: RefCell<Rc<View>>,
     metrics: RefCell<MetricTable>,
     peers: RefCell<Interner<PeerLabels>>,
@@ -91,6 +98,7 @@ impl Worker {
 
     fn new(settings: WorkerSettings) -> Rc<Self> {
         Rc::new(Self {
+            limits: Limits::divided_by(settings.workers),
             settings,
             view: RefCell::new(Rc::new(View {
                 live: Arc::default(),
@@ -237,6 +245,7 @@ impl Worker {
 
     fn apply(&self, live: Arc<LiveConfig>) {
         let before = self.view();
+        self.limits.apply(&live);
         let upstreams = live
             .clusters
             .iter()
@@ -290,6 +299,8 @@ impl Worker {
             refused: self.refused.get(),
             denied: self.denied.get(),
             handshake_failures: self.handshake_failures.get(),
+            limited: self.limits.limited(),
+            limited_on_trial: self.limits.limited_on_trial(),
             hosts,
         }
     }

@@ -132,6 +132,21 @@ const NOT_YET: &[&str] = &[
 ];
 
 impl Attribute {
+    /// Whether proxies keep it until the end of a request, when access logs are written; of a map,
+    /// those entries that an expression names.
+    pub fn is_logged(self) -> bool {
+        !matches!(
+            self,
+            Self::RequestScheme
+                | Self::ResponseHeaders
+                | Self::ConnectionLocalUriSan
+                | Self::XdsVirtualHostName
+                | Self::XdsFilterChainName
+                | Self::DownstreamPeerName
+                | Self::UpstreamPeerName
+        )
+    }
+
     /// The attribute of this name.
     pub fn of_name(name: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();

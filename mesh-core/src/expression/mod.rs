@@ -216,6 +216,30 @@ impl Expression {
         &self.root
     }
 
+    /// The first attribute it asks for that is not among those that are known. A map is known by its
+    /// keys: whoever asks for all of it, or for a key that is only known later, asks for more.
+    pub fn unknown_to(&self, knows: impl Fn(Attribute) -> bool) -> Option<Attribute> {
+        let mut open = vec![self.root()];
+        while let Some(term) = open.pop() {
+            let (asked, is_known) = match term {
+                Term::Attribute(asked) | Term::HasAttribute(asked) => {
+                    (*asked, asked.kind() != Kind::Map && knows(*asked))
+                }
+                Term::Key(asked, key) | Term::HasKey(asked, key) => {
+                    (*asked, matches!(**key, Term::Text(_)) && knows(*asked))
+                }
+                _ => {
+                    open.extend(term.parts());
+                    continue;
+                }
+            };
+            if !is_known {
+                return Some(asked);
+            }
+        }
+        None
+    }
+
     /// The keys it looks up in a map, as far as they are written in place.
     pub fn keys_of(&self, map: Attribute) -> Vec<&str> {
         let mut found = Vec::new();

@@ -71,6 +71,14 @@ impl ProxySettings {
         }
         if let Some(connections) = &written.connection_settings {
             settings.edge_profile = connections.profile == ConnectionProfile::Edge;
+            if settings.edge_profile {
+                findings.warn(
+                    "data.mesh",
+                    "defaultConfig.connectionSettings.profile: EDGE: buffers of connections, \
+                     windows of streams, the time of a request and underscores in names of \
+                     headers are not bounded yet",
+                );
+            }
             not_alone(connections, findings);
         }
         settings
@@ -132,6 +140,24 @@ pub(super) fn not_honoured(resource: &Resource, written: &istio::ProxyConfig) ->
     written
         .map(|(field, _)| resource.problem(Severity::Warning, field, "not supported yet"))
         .collect()
+}
+
+/// What pods say of their own proxies, under `field`. None of it is honoured, which nobody may find
+/// out only by what happens.
+pub(super) fn own_settings(
+    resource: &Resource,
+    field: &str,
+    annotations: &BTreeMap<String, String>,
+) -> Vec<Problem> {
+    let name = istio::ProxySettings::ANNOTATION;
+    let written = annotations.get(name).filter(|text| !text.trim().is_empty());
+    let problem = written.map(|_| {
+        let field = format!("{field}.annotations.{name}");
+        resource
+            .problem(Severity::Warning, &field, "not supported yet")
+            .advise("the proxy runs by defaultConfig of the mesh configuration")
+    });
+    problem.into_iter().collect()
 }
 
 /// Whether a field of the settings, as in `tracing.zipkin.address`, exists but is not honoured.

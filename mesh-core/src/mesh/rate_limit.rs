@@ -13,6 +13,16 @@ use crate::{
 
 /// The most limits of one RateLimit.
 pub const MAX_LIMITS: usize = 64;
+
+/// Headers that say where an answer ends and how its connection goes on.
+const FRAMING: [&str; 6] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 /// The most keys of one limit.
 pub const MAX_LIMIT_KEYS: usize = 8;
 /// The longest span a limit counts over: 31 days.
@@ -130,6 +140,13 @@ pub(super) fn rate_limit_policy(
         let good = is_token(name) && value.bytes().all(|byte| byte >= b' ' && byte != 0x7f);
         if !good {
             let reason = "is no header that can be sent";
+            findings.error(&format!("spec.response.headers.{name}"), reason);
+        }
+        if FRAMING
+            .iter()
+            .any(|framing| name.eq_ignore_ascii_case(framing))
+        {
+            let reason = "is written by the proxy alone";
             findings.error(&format!("spec.response.headers.{name}"), reason);
         }
     }

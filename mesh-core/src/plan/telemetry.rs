@@ -149,7 +149,13 @@ impl Asked<'_> {
     /// The first provider that shows metrics to Prometheus; others are told.
     fn metrics(&self, problems: &mut Vec<Problem>) -> Option<HttpFilter> {
         let mut filter = None;
-        for (name, metrics) in self.telemetry.metrics(self.defaults, self.side) {
+        let used = self.telemetry.metrics(self.defaults, self.side);
+        let policies = &mut self.telemetry.policies.iter();
+        if used.is_empty() && policies.any(|policy| !policy.metrics.is_empty()) {
+            let reason = "switched off in the plan; proxies of this mesh count every metric still";
+            problems.extend(self.problem("spec.metrics", reason));
+        }
+        for (name, metrics) in used {
             match self.provider(&name).map(|provider| &provider.kind) {
                 Some(ProviderKind::Prometheus) if filter.is_none() => {
                     filter = Some(match metrics.changes.is_empty() {

@@ -57,6 +57,8 @@ async fn metrics(proxy: &ProxyHandle) -> Page {
     let failures = reports.iter().map(|report| report.handshake_failures).sum();
     let live = proxy.live();
     let denied = reports.iter().map(|report| report.denied).sum();
+    let limited = reports.iter().map(|report| report.limited).sum();
+    let on_trial = reports.iter().map(|report| report.limited_on_trial).sum();
     let (series, tcp): (Vec<_>, Vec<_>) = reports
         .into_iter()
         .map(|report| (report.series, report.tcp))
@@ -67,6 +69,8 @@ async fn metrics(proxy: &ProxyHandle) -> Page {
     gauge("mesh_downstream_connections_refused", refused);
     gauge("mesh_downstream_connections_denied", denied);
     gauge("mesh_downstream_handshake_failures", failures);
+    gauge("mesh_requests_limited", limited);
+    gauge("mesh_requests_limited_on_trial", on_trial);
     gauge("mesh_config_generation", live.generation);
     gauge("mesh_config_refusals", live.refusals.len() as u64);
     gauge(

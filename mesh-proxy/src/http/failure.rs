@@ -46,6 +46,11 @@ pub enum Failure {
         /// What is wrong with it.
         error: TokenError,
     },
+    /// It is beyond a limit.
+    RateLimited {
+        /// The status the limit's resource wants.
+        status: u16,
+    },
     /// Aborted on purpose.
     FaultAbort {
         /// The status the rule wants.
@@ -93,10 +98,22 @@ impl ResponseFlags {
     pub const STREAM_IDLE: Self = Self(1 << 11);
     /// The caller broke the protocol.
     pub const DOWNSTREAM_PROTOCOL: Self = Self(1 << 12);
+    /// Beyond a limit.
+    pub const RATE_LIMITED: Self = Self(1 << 13);
 
-    const NAMES: [&'static str; 13] = [
-        "DC", "UH", "UT", "UF", "UC", "UO", "NR", "URX", "DI", "FI", "NC", "SI", "DPE",
+    const NAMES: [&'static str; 14] = [
+        "DC", "UH", "UT", "UF", "UC", "UO", "NR", "URX", "DI", "FI", "NC", "SI", "DPE", "RL",
     ];
+
+    /// The number of each in Envoy's own set of flags, in the order of the names.
+    const ENVOY: [u32; 14] = [14, 1, 2, 5, 6, 7, 8, 15, 9, 10, 24, 16, 18, 11];
+
+    /// The set as the number by which Envoy tells it: its attribute `response.flags`.
+    pub fn envoy_bits(self) -> u32 {
+        let numbers = Self::ENVOY.iter().enumerate();
+        let set = numbers.filter(|(bit, _)| self.0 & (1 << bit) != 0);
+        set.fold(0, |bits, (_, number)| bits | 1 << number)
+    }
 
     /// Adds those of another set.
     pub fn insert(&mut self, other: Self) {
@@ -160,6 +177,7 @@ impl Failure {
             Self::IdleTimeout => ResponseFlags::STREAM_IDLE,
             Self::FaultAbort { .. } => ResponseFlags::FAULT_INJECTED,
             Self::BadRequest { .. } | Self::TooManyHeaders => ResponseFlags::DOWNSTREAM_PROTOCOL,
+            Self::RateLimited { .. } => ResponseFlags::RATE_LIMITED,
             Self::AccessDenied { .. } | Self::TokenRefused { .. } | Self::UpgradeRefused => {
                 ResponseFlags::default()
             }
@@ -186,6 +204,7 @@ impl Failure {
             Self::BadRequest { detail } => detail,
             Self::TooManyHeaders => "http2.too_many_headers",
             Self::UpgradeRefused => "upgrade_failed",
+            Self::RateLimited { .. } => "local_rate_limited",
             // As Envoy has it: without spaces, for they part the fields of a log.
             Self::TokenRefused { error } => {
                 let error = error.to_string().replace(' ', "_");
@@ -221,5 +240,6 @@ mod tests {
         assert!(flags.matches(&["URX".into()]));
         assert!(!flags.matches(&["NR".into()]));
         assert!(flags.matches(&[]));
+        assert_eq!(flags.envoy_bits(), 0x20 | 0x8000);
     }
 }

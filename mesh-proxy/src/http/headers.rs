@@ -88,6 +88,9 @@ pub(super) fn send(exchange: &mut Exchange<'_>, response: &mut Response<ProxyBod
     if let Some(cors) = exchange.on_response.cors.take() {
         cors.apply(headers);
     }
+    for (name, value) in &exchange.on_response.limits {
+        headers.insert(name, value.clone());
+    }
     match exchange.record.side {
         Side::Source => drop(PeerMetadataHeaders::take(headers)),
         Side::Destination => {

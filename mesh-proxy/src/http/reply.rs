@@ -73,6 +73,10 @@ fn wording(failure: &Failure) -> (StatusCode, String) {
             error.to_string(),
         ),
         Failure::AccessDenied { .. } => (StatusCode::FORBIDDEN, "RBAC: access denied".into()),
+        Failure::RateLimited { status: code } => (
+            status(*code, StatusCode::TOO_MANY_REQUESTS),
+            "local_rate_limited".into(),
+        ),
         Failure::FaultAbort { status: code } => (
             status(*code, StatusCode::INTERNAL_SERVER_ERROR),
             "fault filter abort".into(),

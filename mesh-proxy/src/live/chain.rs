@@ -8,7 +8,7 @@ use mesh_core::dataplane::{
 use mesh_routing::{Authorizer, Router, access::TokenVerifier, action::Split};
 use mesh_tls::Acceptor;
 
-use super::{LiveConfig, security::SecurityCompiler};
+use super::{LimitsInForce, LiveConfig, security::SecurityCompiler};
 use crate::telemetry::{CompiledAccessLog, LogSinks};
 
 /// A filter chain in force.
@@ -54,6 +54,7 @@ pub(crate) enum HttpFilterInForce {
     Rbac(Authorizer),
     Fault,
     Cors,
+    RateLimit(Arc<LimitsInForce>),
 }
 
 /// A chain that passes bytes on.
@@ -145,6 +146,18 @@ impl LiveChain {
         })
     }
 
+    /// The limits that its requests are asked for.
+    pub(super) fn limits(&self) -> impl Iterator<Item = &Arc<LimitsInForce>> {
+        let filters = match &self.terminal {
+            LiveTerminal::Http(http) => &http.shared.filters[..],
+            LiveTerminal::Tcp(_) => &[],
+        };
+        filters.iter().filter_map(|filter| match filter {
+            HttpFilterInForce::RateLimit(limits) => Some(limits),
+            _ => None,
+        })
+    }
+
     /// Whether this chain stands where another stood before a change of configuration.
     pub(super) fn is_successor_of(&self, chain: &Self) -> bool {
         self.planned.name == chain.planned.name && self.planned.matches == chain.planned.matches
@@ -210,14 +223,10 @@ fn compile_filters(planned: &[HttpFilter]) -> Result<Vec<HttpFilterInForce>, Str
             // Who changes metrics is told when that is planned: nothing but a tag is otherwise, and
             // no request is worth losing for it.
             HttpFilter::ChangedStats(_) => continue,
-            HttpFilter::RateLimit(limits) => {
-                let whose = limits.origin.as_ref();
-                let whose =
-                    whose.map_or_else(String::new, |whose| format!(" of {}", whose.resource));
-                return Err(format!(
-                    "filters[{index}]: the limits{whose} are not enforced by this proxy yet"
-                ));
-            }
+            HttpFilter::RateLimit(limits) => HttpFilterInForce::RateLimit(
+                LimitsInForce::compile(limits)
+                    .map_err(|error| format!("filters[{index}]: {error}"))?,
+            ),
             HttpFilter::GrpcStats | HttpFilter::IstioStats | HttpFilter::IstioAlpn => continue,
             other => return Err(format!("filters[{index}]: {other:?} is not supported")),
         });

@@ -3,6 +3,7 @@
 mod apply;
 mod chain;
 mod cluster;
+mod limits;
 mod security;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
@@ -12,6 +13,7 @@ pub(crate) use chain::{
     HttpChain, HttpFilterInForce, HttpShared, LiveChain, LiveTerminal, TcpChain,
 };
 pub(crate) use cluster::{Instances, LiveCluster};
+pub(crate) use limits::LimitsInForce;
 use mesh_core::dataplane::{Listener, Name, Refusal, ResourceType, RouteTable, Snapshot};
 use mesh_routing::{ChainRef, ChainSelector, ConnectionFacts, Router};
 pub(crate) use security::{ClientSecurity, SecurityCompiler};
@@ -49,6 +51,14 @@ pub(crate) struct LiveListener {
 impl LiveConfig {
     pub(crate) fn listener(&self, name: &str) -> Option<&Arc<LiveListener>> {
         self.listeners.get(name)
+    }
+
+    /// The limits of all chains.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = &Arc<LimitsInForce>> {
+        let listeners = self.listeners.values();
+        let chains =
+            listeners.flat_map(|listener| listener.chains.iter().chain(&listener.default_chain));
+        chains.flat_map(|chain| chain.limits())
     }
 
     /// The listener that connections for a destination are handed over to.

@@ -9,6 +9,7 @@ use mesh_routing::expression;
 
 use super::{
     Told,
+    attributes::OWN_HEADERS,
     format::{Format, FormatError},
     sink::LogWriter,
 };
@@ -55,7 +56,12 @@ impl CompiledAccessLog {
         let (flags, condition) = match &planned.filter {
             None => (None, None),
             Some(AccessLogFilter::ResponseFlags(names)) => (Some(names.clone()), None),
-            Some(AccessLogFilter::Expression(condition)) => (None, Some(condition.clone())),
+            Some(AccessLogFilter::Expression(condition)) => {
+                if let Some(unknown) = condition.unknown_to(Attribute::is_logged) {
+                    return Err(FormatError::Attribute(unknown.name()));
+                }
+                (None, Some(condition.clone()))
+            }
             Some(other) => return Err(FormatError::Filter(format!("{other:?}"))),
         };
         Ok(Self {
@@ -76,8 +82,13 @@ impl CompiledAccessLog {
                 .cloned()
                 .collect(),
         };
-        let asked = self.condition.iter();
-        let asked = asked.flat_map(|condition| condition.keys_of(Attribute::RequestHeaders));
+        let Some(condition) = &self.condition else {
+            return names;
+        };
+        let asked = condition.keys_of(Attribute::RequestHeaders).into_iter();
+        let own = OWN_HEADERS.iter();
+        let own = own.filter(|(asked, _)| condition.unknown_to(|it| it != *asked) == Some(*asked));
+        let asked = asked.chain(own.map(|(_, name)| *name));
         names.extend(asked.filter_map(|name| HeaderName::try_from(name).ok()));
         names
     }

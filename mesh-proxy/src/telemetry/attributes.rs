@@ -2,10 +2,17 @@
 
 use std::{borrow::Cow, net::SocketAddr};
 
-use mesh_core::expression::Attribute;
+use mesh_core::{dataplane::Direction, expression::Attribute};
 use mesh_routing::expression::{Attributes, Value};
 
 use super::{PeerLabels, Principal, Told};
+
+/// Headers that are attributes of their own.
+pub(super) const OWN_HEADERS: [(Attribute, &str); 3] = [
+    (Attribute::RequestReferer, "referer"),
+    (Attribute::RequestUserAgent, "user-agent"),
+    (Attribute::RequestId, "x-request-id"),
+];
 
 impl Attributes for Told<'_> {
     fn value(&self, attribute: Attribute) -> Option<Value<'_>> {
@@ -44,6 +51,11 @@ impl<'a> Told<'a> {
             Attribute::RequestSize => number(record.bytes_received),
             Attribute::ResponseSize => number(record.bytes_sent),
             Attribute::ResponseCode => number(record.status?.as_u16()),
+            Attribute::RequestReferer | Attribute::RequestUserAgent | Attribute::RequestId => {
+                let (_, name) = OWN_HEADERS.iter().find(|(own, _)| *own == attribute)?;
+                let value = record.request_headers.get(*name)?;
+                Some(Value::Text(String::from_utf8_lossy(value.as_bytes())))
+            }
             Attribute::ResponseCodeDetails => text(&record.details),
             Attribute::ResponseGrpcStatus => number(record.grpc_status?),
             Attribute::ResponseBackendLatency => {
@@ -65,6 +77,12 @@ impl<'a> Told<'a> {
     fn of_connection(self, attribute: Attribute) -> Option<Value<'a>> {
         let connection = self.connection();
         match attribute {
+            Attribute::ResponseFlags => number(self.flags().envoy_bits()),
+            Attribute::XdsListenerDirection => number(match connection.direction {
+                Direction::Unspecified => 0,
+                Direction::Inbound => 1,
+                Direction::Outbound => 2,
+            }),
             Attribute::SourceAddress => address(connection.remote),
             Attribute::SourcePort => number(connection.remote.port()),
             Attribute::DestinationAddress => address(connection.local),

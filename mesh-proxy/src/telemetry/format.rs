@@ -61,6 +61,9 @@ pub(crate) enum FormatError {
     /// A choice of records this proxy does not know.
     #[error("the filter {0} is not supported")]
     Filter(String),
+    /// A condition on what is not known any more when a log is written.
+    #[error("the filter asks for {0}, which is not kept for logs")]
+    Attribute(&'static str),
 }
 
 impl Format {

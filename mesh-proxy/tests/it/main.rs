@@ -11,6 +11,7 @@ mod limits;
 mod live;
 mod plans;
 mod protocols;
+mod rate_limits;
 mod retries;
 mod routing;
 mod running;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use mesh_core::dataplane::{AccessLog, AccessLogFilter, AccessLogFormat};
+use mesh_core::{
+    dataplane::{AccessLog, AccessLogFilter, AccessLogFormat},
+    expression::Expression,
+};
 
 use crate::{
     plans::{cluster, http, istio_log, outbound, plan, to},
@@ -118,4 +121,74 @@ async fn json_lines_and_filters() {
     assert_eq!(line["nothing"], serde_json::Value::Null);
     assert_eq!(line["flags"], "NC");
     assert_eq!(line["code"].to_string().trim_matches('"'), "503");
+}
+
+/// A log of the paths of requests for which a condition holds.
+fn log_if(condition: &str) -> AccessLog {
+    let condition = Expression::parse_condition(condition).unwrap();
+    AccessLog {
+        format: AccessLogFormat::Text("%REQ(:PATH)%".into()),
+        filter: Some(AccessLogFilter::Expression(condition)),
+        ..istio_log()
+    }
+}
+
+#[tokio::test]
+async fn only_what_an_expression_is_for_is_logged() {
+    let app = Origin::saying(200, "").await;
+    let mut rules = vec![to("app"), to("nowhere")];
+    rules[0].matches.path = mesh_core::dataplane::PathMatch::Prefix("/ok".into());
+    for (condition, want) in [
+        ("response.code >= 500", vec!["/missing"]),
+        ("request.url_path == '/ok'", vec!["/ok"]),
+        ("request.headers['x-log'] == 'yes'", vec!["/ok"]),
+        (
+            "request.useragent == 'curl' && request.id != ''",
+            vec!["/ok"],
+        ),
+        // Envoy's bit of "no cluster".
+        ("response.flags == 16777216", vec!["/missing"]),
+        ("xds.listener_direction == 2", vec!["/ok", "/missing"]),
+        (
+            "xds.cluster_name == 'app' || response.code == 503",
+            vec!["/ok", "/missing"],
+        ),
+        ("!has(request.headers['x-log'])", vec!["/missing"]),
+        // What cannot be told logs nothing: there is no such header, no such number.
+        ("request.headers['x-none'] == ''", vec![]),
+        ("response.code / 0 == 1", vec![]),
+    ] {
+        let mut serving = http(rules.clone());
+        serving.access_log = vec![log_if(condition)];
+        let clusters = vec![cluster("app", &[app.address])];
+        let running = Running::start(&plan(vec![outbound(serving)], clusters)).await;
+        let headers = [
+            ("x-log", "yes"),
+            ("user-agent", "curl"),
+            ("x-request-id", "7"),
+        ];
+        get_with(running.main(), "/ok", &headers).await;
+        get(running.main(), "/missing").await;
+        assert_eq!(running.finish().await, want, "{condition}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_could_never_tell_is_refused_by_name() {
+    let running = Running::start(&plan(Vec::new(), Vec::new())).await;
+    for name in [
+        "response.headers['x']",
+        "request.headers[request.host]",
+        "xds.virtual_host_name",
+        "request.scheme",
+    ] {
+        let mut serving = http(vec![to("app")]);
+        serving.access_log = vec![log_if(&format!("{name} == 'a'"))];
+        let verdict = running
+            .proxy
+            .apply(&plan(vec![outbound(serving)], Vec::new()));
+        let refusals = verdict.await.refusals;
+        let attribute = name.split('[').next().unwrap();
+        assert!(refusals[0].reason.contains(attribute), "{refusals:?}");
+    }
 }

@@ -149,7 +149,7 @@ fn limit(planned: &RateLimitFilter, received: &Received<'_>) -> (FilterStep, Opt
             let decision = decision
                 .status(planned.status)
                 .flag("RL")
-                .details("request_rate_limited");
+                .details("local_rate_limited");
             let decision = Decision {
                 denied_by: allowance.origin,
                 ..decision

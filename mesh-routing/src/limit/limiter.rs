@@ -1,16 +1,21 @@
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use mesh_core::dataplane::{Name, Origin, RateLimit, RateLimitFilter};
 
 use super::{
     FairShare, LimitRequest, Quota, TokenBucket,
     descriptors::{Found, Key},
+    part::part_of,
 };
 use crate::{CompileError, compile_error::compile_all};
 
 /// The most counts that one limit keeps apart. Beyond them those of which nothing of the past
 /// matters are forgotten; if there are none, what is new shares one count.
 pub const MAX_COUNTS: usize = 10_000;
+
+/// After looking for counts to forget, none are looked for again for so long: looking takes longer
+/// than answering.
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest round of a fair share.
 const LONGEST_ROUND: Duration = Duration::from_secs(10);
@@ -56,12 +61,18 @@ pub struct Allowance {
 #[derive(Debug)]
 struct Limit {
     name: Name,
+    /// As written: what callers are told.
+    requests: u32,
+    per: Duration,
+    /// What this counter has of it.
     planned: RateLimit,
     matches: Box<[Found]>,
     keys: Box<[Key]>,
     fair_share: Option<Key>,
     priorities: Box<[(Box<[Found]>, u32)]>,
     counts: HashMap<String, Count>,
+    /// When to look for counts to forget at the earliest.
+    sweeps_from: Duration,
 }
 
 #[derive(Debug)]
@@ -87,12 +98,48 @@ struct Asked {
 impl RateLimiter {
     /// Prepares a filter's limits. Refuses bad patterns, naming the limit.
     pub fn compile(filter: &RateLimitFilter) -> Result<Self, CompileError> {
+        Self::compile_part(filter, NonZeroU32::MIN)
+    }
+
+    /// Prepares what one of so many counters side by side has of a filter's limits: its part of the
+    /// rate, and of the burst rounded up. Refuses what [`Self::compile`] does.
+    pub fn compile_part(
+        filter: &RateLimitFilter,
+        counters: NonZeroU32,
+    ) -> Result<Self, CompileError> {
+        let compile = |limit: &RateLimit| Limit::compile(limit, counters);
         Ok(Self {
-            limits: compile_all("limits", &filter.limits, Limit::compile)
+            limits: compile_all("limits", &filter.limits, compile)
                 .map_err(|error| error.because_of(filter.origin.as_ref()))?,
             origin: filter.origin.clone(),
             is_dry_run: filter.is_dry_run,
         })
+    }
+
+    /// The resource that asked for the limits.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// Whether another one counts for the same resource by the same limits.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let limits = || self.limits.iter().zip(&other.limits);
+        self.origin == other.origin
+            && self.is_dry_run == other.is_dry_run
+            && self.limits.len() == other.limits.len()
+            && limits().all(|(mine, theirs)| mine.is_like(theirs))
+    }
+
+    /// Goes on from the counts of another one, which loses them: limits that did not change do not
+    /// begin anew.
+    pub fn carry_on(&mut self, before: &mut Self) {
+        for limit in &mut self.limits {
+            let mut before = before.limits.iter_mut();
+            if let Some(before) = before.find(|before| limit.is_like(before)) {
+                limit.counts = std::mem::take(&mut before.counts);
+                limit.sweeps_from = before.sweeps_from;
+            }
+        }
     }
 
     /// Asks every limit that is for a request. Only if all let it pass is it counted, by all.
@@ -126,7 +173,8 @@ impl RateLimiter {
 }
 
 impl Limit {
-    fn compile(planned: &RateLimit) -> Result<Self, CompileError> {
+    fn compile(written: &RateLimit, counters: NonZeroU32) -> Result<Self, CompileError> {
+        let planned = part_of(written, counters);
         let priorities = planned.priorities.iter().map(|class| {
             let matches = compile_all("match", &class.matches, Found::compile)?;
             let share = u64::from(class.leaves.min(100));
@@ -135,13 +183,21 @@ impl Limit {
         });
         Ok(Self {
             name: planned.name.clone(),
+            requests: written.requests,
+            per: written.per,
             matches: compile_all("match", &planned.matches, Found::compile)?,
             keys: compile_all("keys", &planned.keys, Key::compile)?,
             fair_share: planned.fair_share.as_ref().map(Key::compile).transpose()?,
             priorities: priorities.collect::<Result<_, CompileError>>()?,
-            planned: planned.clone(),
             counts: HashMap::new(),
+            sweeps_from: Duration::ZERO,
+            planned,
         })
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let written = |limit: &Self| (limit.requests, limit.per);
+        self.planned == other.planned && written(self) == written(other)
     }
 
     /// Which count a request uses; none if the limit is not for it.
@@ -206,19 +262,20 @@ impl Limit {
         Allowance {
             limit: self.name.clone(),
             origin: origin.clone(),
-            requests: self.planned.requests,
-            per: self.planned.per,
+            requests: self.requests,
+            per: self.per,
             left,
             wait,
         }
     }
 
     fn count(&mut self, name: &str, now: Duration) -> &mut Count {
-        if self.counts.len() >= MAX_COUNTS && !self.counts.contains_key(name) {
+        let is_new = !self.counts.contains_key(name);
+        if is_new && self.counts.len() >= MAX_COUNTS && now >= self.sweeps_from {
             self.counts.retain(|_, count| !count.is_full(now));
+            self.sweeps_from = now + SWEEP_PAUSE;
         }
         // No name that keys write is like this one.
-        let is_new = !self.counts.contains_key(name);
         let name = match is_new && self.counts.len() >= MAX_COUNTS {
             true => "others",
             false => name,

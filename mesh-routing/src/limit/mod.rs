@@ -8,6 +8,7 @@ mod bucket;
 mod descriptors;
 mod fair_share;
 mod limiter;
+mod part;
 mod quota;
 
 pub use bucket::TokenBucket;

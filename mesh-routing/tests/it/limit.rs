@@ -355,3 +355,58 @@ fn one_caller_does_not_take_what_is_another_s() {
         );
     }
 }
+
+#[test]
+fn parts_of_a_limit_make_up_the_whole() {
+    // Of so many in ten seconds, and at once, asked of each counter as fast as can be.
+    for (requests, burst, counters) in [(10, 4, 1), (10, 4, 2), (10, 4, 3), (7, 1, 4), (3, 9, 8)] {
+        let planned = RateLimit {
+            per: ms(10_000),
+            burst,
+            ..limit(requests)
+        };
+        let filter = RateLimitFilter {
+            limits: vec![planned],
+            origin: None,
+            is_dry_run: false,
+            status: 429,
+            headers: BTreeMap::new(),
+            hides_limits: false,
+        };
+        let part = || RateLimiter::compile_part(&filter, counters.try_into().unwrap()).unwrap();
+        let mut parts: Vec<_> = (0..counters).map(|_| part()).collect();
+        let (mut at_once, mut in_all) = (0, 0);
+        for now in (0..=240_000).step_by(100) {
+            for part in &mut parts {
+                while passes(&ask(part, "web", "a", "/", now)) {
+                    in_all += 1;
+                    at_once += u32::from(now == 0);
+                }
+            }
+        }
+        assert!((burst..burst + counters).contains(&at_once), "{at_once}");
+        // 24 spans; a counter may be about to let one more pass.
+        let gained = in_all - at_once;
+        assert!(
+            (requests * 24 - counters..=requests * 24).contains(&gained),
+            "{gained}"
+        );
+    }
+}
+
+#[test]
+fn counts_are_carried_on_by_limits_that_stay() {
+    let named = |name: &str, requests| RateLimit {
+        name: name.into(),
+        ..limit(requests)
+    };
+    let mut before = limiter(vec![named("a", 1), named("b", 9)], false);
+    assert!(passes(&ask(&mut before, "web", "a", "/", 0)));
+    let mut after = limiter(vec![named("b", 9), named("a", 1)], false);
+    assert!(!after.is_like(&before));
+    after.carry_on(&mut before);
+    assert!(!passes(&ask(&mut after, "web", "a", "/", 1)));
+    let mut changed = limiter(vec![named("a", 2)], false);
+    changed.carry_on(&mut after);
+    assert!(passes(&ask(&mut changed, "web", "a", "/", 1)));
+}

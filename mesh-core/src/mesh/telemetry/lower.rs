@@ -11,7 +11,7 @@ use crate::{
         Problem, Resource,
         istio::{self, IstioMetric, TagOperation, WorkloadMode},
     },
-    expression::{Expression, ExpressionError},
+    expression::{Attribute, Expression, ExpressionError},
     mesh::findings::Findings,
 };
 
@@ -35,6 +35,10 @@ pub(in crate::mesh) fn telemetry_policy(
             access_log,
         ),
     };
+    if policy.tracing.is_empty() && policy.metrics.is_empty() && policy.access_logs.is_empty() {
+        findings.warn("spec", "says nothing of tracing, metrics or accessLogging");
+        findings.advise("without it the same is in effect");
+    }
     findings.conclude(policy)
 }
 
@@ -197,7 +201,13 @@ fn access_log(findings: &mut Findings<'_>, field: &str, written: &istio::AccessL
     let filter = written.filter.as_ref().and_then(|filter| {
         let place = format!("{field}.filter.expression");
         let parsed = Expression::parse_condition(&filter.expression);
-        expression(findings, &place, parsed)
+        let condition = expression(findings, &place, parsed)?;
+        // Logging nothing without a word would be found out when a log is needed.
+        if let Some(unknown) = condition.unknown_to(Attribute::is_logged) {
+            let name = unknown.name();
+            findings.error(&place, format!("{name} is not kept for logs yet"));
+        }
+        Some(condition)
     });
     LogRule {
         sides: sides(written.matches.clone().unwrap_or_default().mode),

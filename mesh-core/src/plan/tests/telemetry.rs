@@ -221,6 +221,12 @@ fn metrics_by_side_and_level() {
     let off = "{metrics: [{overrides: [{match: {metric: ALL_METRICS}, disabled: true}]}]}";
     let off = telemetry("off", "default", off);
     assert_eq!(settings(&[&mesh, &off], CALLING), None, "no filter at all");
+    let (_, problems) = planned(&[&mesh, &off]);
+    let told = |reason: &str| problems.iter().any(|p| p.reason.contains(reason));
+    assert!(
+        told("proxies of this mesh count every metric still"),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -273,6 +279,11 @@ fn expressions_are_refused_where_they_are_written() {
             "accessLogging: [{filter: {expression: request.path}}]",
             "spec.accessLogging[0].filter.expression",
             "comes to text, where true or false is asked for",
+        ),
+        (
+            "accessLogging: [{filter: {expression: response.headers['a'] == 'b'}}]",
+            "spec.accessLogging[0].filter.expression",
+            "response.headers is not kept for logs yet",
         ),
         (
             "metrics: [{overrides: [{tagOverrides: {x: {value: 'request.time'}}}]}]",
@@ -332,6 +343,41 @@ fn settings_of_an_edge() {
         told.contains(&"defaultConfig.tracng: unknown field"),
         "{told:?}"
     );
+    let bounds = |told: &&&str| told.contains("profile: EDGE: buffers of connections");
+    assert!(told.iter().any(|told| bounds(&told)), "{told:?}");
+}
+
+#[test]
+fn what_pods_say_of_their_proxies_is_named() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  annotations:\n    \
+               proxy.istio.io/config: 'drainDuration: 5s'\n";
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  \
+                      template:\n    metadata:\n      annotations:\n        \
+                      proxy.istio.io/config: 'concurrency: 1'\n";
+    for (text, field, line) in [
+        (pod, "metadata.annotations.proxy.istio.io/config", 6),
+        (
+            deployment,
+            "spec.template.metadata.annotations.proxy.istio.io/config",
+            8,
+        ),
+    ] {
+        let town = Town::bookinfo(&[text]);
+        let (_, problems) = crate::mesh::Mesh::resolve(&town.set, &town.defaults());
+        let found = problems.iter().find(|problem| problem.field == field);
+        let found = found.unwrap_or_else(|| panic!("{problems:?}"));
+        assert_eq!(found.source.line, line, "{found}");
+        assert_eq!(found.reason, "not supported yet");
+    }
+}
+
+#[test]
+fn a_telemetry_that_says_nothing_is_named() {
+    let town = Town::bookinfo(&[&telemetry("empty", "default", "{}")]);
+    let (_, problems) = crate::mesh::Mesh::resolve(&town.set, &town.defaults());
+    let found = problems.iter().find(|problem| problem.field == "spec");
+    let found = found.unwrap_or_else(|| panic!("{problems:?}"));
+    assert_eq!(found.reason, "says nothing of tracing, metrics or accessLogging");
 }
 
 #[test]

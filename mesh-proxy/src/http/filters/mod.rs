@@ -3,8 +3,9 @@
 mod authenticate;
 mod authorize;
 mod fault;
+mod limit;
 
-use http::Response;
+use http::{HeaderMap, Response};
 use mesh_routing::{
     Matched,
     action::{CorsAnswer, CorsHeaders},
@@ -25,6 +26,10 @@ pub(super) enum Flow {
 #[derive(Default)]
 pub(super) struct OnResponse {
     pub(super) cors: Option<CorsHeaders>,
+    /// What limits say.
+    pub(super) limits: HeaderMap,
+    /// What is left of the limit they speak of.
+    pub(super) left: Option<u32>,
     /// The caller takes part in the metadata exchange.
     pub(super) tell_caller_who_we_are: bool,
 }
@@ -44,6 +49,7 @@ pub(super) async fn apply(
                 return fault::apply(policy, exchange).await;
             }
         }
+        HttpFilterInForce::RateLimit(limits) => limit::apply(limits, exchange)?,
         HttpFilterInForce::Cors => return Ok(judge_origin(exchange, matched)),
     }
     Ok(Flow::Continue)
