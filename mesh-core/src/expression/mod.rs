@@ -216,8 +216,8 @@ impl Expression {
         &self.root
     }
 
-    /// The first attribute it asks for that is not among those that are known. A map is known by its
-    /// keys: whoever asks for all of it, or for a key that is only known later, asks for more.
+    /// The first attribute it asks for that is not among those that are known. A map is known by
+    /// its keys: whoever asks for all of it, or for a key that is only known later, asks for more.
     pub fn unknown_to(&self, knows: impl Fn(Attribute) -> bool) -> Option<Attribute> {
         let mut open = vec![self.root()];
         while let Some(term) = open.pop() {

@@ -106,7 +106,7 @@ fn what_is_refused_and_why() {
 }
 
 #[test]
-fn large_ones_are_refused_in_time() {
+fn large_ones_are_refused() {
     let large = [
         "a".repeat(5000),
         "(".repeat(4096),

@@ -141,20 +141,10 @@ pub(super) fn meaning(
             let meaning = Meaning::GatewayApi(route.map(Arc::new));
             ((!broken).then_some(meaning), problems)
         }
-        Spec::Pod(_) => {
-            let said = &resource.metadata.annotations;
-            (
-                None,
-                proxy_settings::own_settings(resource, "metadata", said),
-            )
-        }
-        Spec::Deployment(deployment) => {
-            let field = "spec.template.metadata";
-            let said = &deployment.spec.template.metadata.annotations;
-            (None, proxy_settings::own_settings(resource, field, said))
-        }
         Spec::WorkloadEntry(_)
         | Spec::WorkloadGroup(_)
+        | Spec::Pod(_)
+        | Spec::Deployment(_)
         | Spec::EndpointSlice(_)
         | Spec::Secret(_)
         | Spec::ConfigMap(_)

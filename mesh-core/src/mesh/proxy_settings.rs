@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{SpanTag, findings::Findings, share::PerMillion, telemetry};
 pub use crate::config::istio::ForwardClientCertDetails as ForwardedClientCert;
 use crate::config::{
-    Problem, Resource, Severity,
+    Problem, Resource, Severity, Spec,
     istio::{self, ConnectionProfile},
 };
 
@@ -142,22 +142,24 @@ pub(super) fn not_honoured(resource: &Resource, written: &istio::ProxyConfig) ->
         .collect()
 }
 
-/// What pods say of their own proxies, under `field`. None of it is honoured, which nobody may find
-/// out only by what happens.
-pub(super) fn own_settings(
-    resource: &Resource,
-    field: &str,
-    annotations: &BTreeMap<String, String>,
-) -> Vec<Problem> {
+/// What pods, or those that a Deployment keeps, say of their own proxies. None of it is honoured,
+/// which nobody may find out only by what happens.
+pub(super) fn own_settings(resource: &Resource) -> Option<Problem> {
+    let (field, annotations) = match &resource.spec {
+        Spec::Pod(_) => ("metadata", &resource.metadata.annotations),
+        Spec::Deployment(deployment) => {
+            let template = &deployment.spec.template.metadata;
+            ("spec.template.metadata", &template.annotations)
+        }
+        _ => return None,
+    };
     let name = istio::ProxySettings::ANNOTATION;
-    let written = annotations.get(name).filter(|text| !text.trim().is_empty());
-    let problem = written.map(|_| {
-        let field = format!("{field}.annotations.{name}");
-        resource
-            .problem(Severity::Warning, &field, "not supported yet")
-            .advise("the proxy runs by defaultConfig of the mesh configuration")
-    });
-    problem.into_iter().collect()
+    annotations
+        .get(name)
+        .filter(|text| !text.trim().is_empty())?;
+    let field = format!("{field}.annotations.{name}");
+    let problem = resource.problem(Severity::Warning, &field, "not supported yet");
+    Some(problem.advise("the proxy runs by defaultConfig of the mesh configuration"))
 }
 
 /// Whether a field of the settings, as in `tracing.zipkin.address`, exists but is not honoured.

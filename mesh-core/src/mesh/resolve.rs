@@ -11,6 +11,7 @@ use super::{
     analysis::check,
     gateway_api::{self, Piece, World},
     meaning::{Meaning, Meanings},
+    proxy_settings,
     traffic::{Delegate, Draft},
     virtual_address,
 };
@@ -50,6 +51,8 @@ impl Mesh {
             ..Rules::default()
         };
         let old = before.map(|before| &*before.rules);
+        let instances = set.iter().map(|resource| &**resource);
+        problems.extend(instances.filter_map(proxy_settings::own_settings));
         for resource in oldest_first(set) {
             let meanings = old.map(|old| &old.meanings);
             let (meaning, found) = rules.meanings.of(resource, meanings);

@@ -153,7 +153,7 @@ async fn only_what_an_expression_is_for_is_logged() {
             "xds.cluster_name == 'app' || response.code == 503",
             vec!["/ok", "/missing"],
         ),
-        ("!has(request.headers['x-log'])", vec!["/missing"]),
+        ("!('x-log' in request.headers)", vec!["/missing"]),
         // What cannot be told logs nothing: there is no such header, no such number.
         ("request.headers['x-none'] == ''", vec![]),
         ("response.code / 0 == 1", vec![]),
@@ -184,10 +184,8 @@ async fn a_log_that_could_never_tell_is_refused_by_name() {
     ] {
         let mut serving = http(vec![to("app")]);
         serving.access_log = vec![log_if(&format!("{name} == 'a'"))];
-        let verdict = running
-            .proxy
-            .apply(&plan(vec![outbound(serving)], Vec::new()));
-        let refusals = verdict.await.refusals;
+        let plan = plan(vec![outbound(serving)], Vec::new());
+        let refusals = running.proxy.apply(&plan).await.refusals;
         let attribute = name.split('[').next().unwrap();
         assert!(refusals[0].reason.contains(attribute), "{refusals:?}");
     }

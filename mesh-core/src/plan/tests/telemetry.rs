@@ -222,7 +222,7 @@ fn metrics_by_side_and_level() {
     let off = telemetry("off", "default", off);
     assert_eq!(settings(&[&mesh, &off], CALLING), None, "no filter at all");
     let (_, problems) = planned(&[&mesh, &off]);
-    let told = |reason: &str| problems.iter().any(|p| p.reason.contains(reason));
+    let told = |reason: &str| problems.iter().any(|p| p.contains(reason));
     assert!(
         told("proxies of this mesh count every metric still"),
         "{problems:?}"
@@ -377,7 +377,10 @@ fn a_telemetry_that_says_nothing_is_named() {
     let (_, problems) = crate::mesh::Mesh::resolve(&town.set, &town.defaults());
     let found = problems.iter().find(|problem| problem.field == "spec");
     let found = found.unwrap_or_else(|| panic!("{problems:?}"));
-    assert_eq!(found.reason, "says nothing of tracing, metrics or accessLogging");
+    assert_eq!(
+        found.reason,
+        "says nothing of tracing, metrics or accessLogging"
+    );
 }
 
 #[test]
