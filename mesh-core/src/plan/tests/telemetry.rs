@@ -281,7 +281,7 @@ fn expressions_are_refused_where_they_are_written() {
             "comes to text, where true or false is asked for",
         ),
         (
-            "accessLogging: [{filter: {expression: response.headers['a'] == 'b'}}]",
+            "accessLogging: [{filter: {expression: \"response.headers['a'] == 'b'\"}}]",
             "spec.accessLogging[0].filter.expression",
             "response.headers is not kept for logs yet",
         ),
@@ -355,18 +355,18 @@ fn what_pods_say_of_their_proxies_is_named() {
                       template:\n    metadata:\n      annotations:\n        \
                       proxy.istio.io/config: 'concurrency: 1'\n";
     for (text, field, line) in [
-        (pod, "metadata.annotations.proxy.istio.io/config", 6),
+        (pod, "metadata.annotations.proxy.istio.io/config", 5),
         (
             deployment,
             "spec.template.metadata.annotations.proxy.istio.io/config",
-            8,
+            7,
         ),
     ] {
         let town = Town::bookinfo(&[text]);
         let (_, problems) = crate::mesh::Mesh::resolve(&town.set, &town.defaults());
         let found = problems.iter().find(|problem| problem.field == field);
         let found = found.unwrap_or_else(|| panic!("{problems:?}"));
-        assert_eq!(found.source.line, line, "{found}");
+        assert_eq!(found.source.line, line, "where annotations begin: {found}");
         assert_eq!(found.reason, "not supported yet");
     }
 }
