@@ -32,7 +32,17 @@ pub struct MeshTestCase {
     pub token: Option<String>,
     pub time: Option<String>,
     pub seed: u64,
+    pub ext_authz: ProviderAnswer,
     pub expect: Option<Expectation>,
+}
+
+/// What providers of CUSTOM policies say when they are asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderAnswer {
+    #[default]
+    Deny,
+    Allow,
 }
 
 /// What is expected; what is not given is not compared.

@@ -33,7 +33,7 @@ pub use embedded::{TextError, decode_text};
 pub use kind::Spec;
 pub use mesh_test::{
     Expectation, ExpectedFault, ExpectedMirror, ExpectedOutcome, ExpectedRetries, MeshTest,
-    MeshTestCase, Texts,
+    MeshTestCase, ProviderAnswer, Texts,
 };
 pub use parse::{MAX_PROBLEMS, MAX_RESOURCES, Parsed, parse};
 pub use problem::{Problem, Severity, Source};

@@ -3,8 +3,8 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    AccessLog, AccessRules, JwtFilter, MetricSettings, Name, Origin, RateLimitFilter, RouteTable,
-    Tracing, WeightedCluster, human,
+    AccessLog, AccessRules, ConnectionAuthz, ExtAuthzFilter, JwtFilter, MetricSettings, Name,
+    Origin, RateLimitFilter, RouteTable, Tracing, WeightedCluster, human,
 };
 
 /// What happens to a connection before its chain ends it.
@@ -14,6 +14,8 @@ use super::{
 pub enum NetworkFilter {
     /// Decide whether the caller may connect.
     Rbac(RbacFilter),
+    /// Ask somebody whether the caller may connect.
+    ExtAuthz(ConnectionAuthz),
 }
 
 /// Pass bytes on to a cluster (`envoy.filters.network.tcp_proxy`).
@@ -131,6 +133,8 @@ pub enum HttpFilter {
     JwtAuthn(JwtFilter),
     /// Decide whether the caller may do this.
     Rbac(RbacFilter),
+    /// Ask somebody whether the caller may do this.
+    ExtAuthz(Box<ExtAuthzFilter>),
     /// Inject the faults that routes ask for.
     Fault,
     /// Answer preflights and mark responses as routes' CORS policies ask.

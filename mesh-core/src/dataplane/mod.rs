@@ -7,6 +7,7 @@
 mod access;
 mod cluster;
 mod endpoints;
+mod ext_authz;
 mod feed;
 mod filter;
 mod human;
@@ -30,6 +31,7 @@ pub use cluster::{
 pub use endpoints::{
     Endpoint, EndpointAddress, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadTag,
 };
+pub use ext_authz::{AuthzBody, AuthzGate, AuthzService, ConnectionAuthz, ExtAuthzFilter};
 pub use feed::{ConfigFeed, Refusal, ResourceType, Update, Verdict};
 pub use filter::{
     EscapedSlashes, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpFilter, NetworkFilter,

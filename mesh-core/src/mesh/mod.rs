@@ -36,7 +36,7 @@ mod tests;
 
 pub use access::{
     AccessAction, AccessCondition, AccessOperation, AccessPolicy, AccessRule, AccessScope,
-    AccessSource, MAX_ACCESS_RULES, Values,
+    AccessSource, AuthorizerHttp, AuthorizerProtocol, AuthorizerProvider, MAX_ACCESS_RULES, Values,
 };
 pub use analysis::{analyze, analyze_files};
 pub use assumed::{assumed_virtual_addresses, with_assumed_pods};

@@ -4,12 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    authorizers::{self, Asked},
     conditions::{self, Court},
     tokens,
     view::View,
 };
 use crate::{
-    config::{Problem, Severity},
+    config::Problem,
     dataplane::{AccessAction, AccessRules, HttpFilter, Name, NetworkFilter, Origin, RbacFilter},
     mesh,
 };
@@ -25,13 +26,8 @@ pub(super) struct Access {
 /// What is in effect for the proxy's workload.
 pub(super) fn in_effect(view: &View<'_>, problems: &mut Vec<Problem>) -> Access {
     let scope = view.mesh.access(&view.node.namespace, &view.node.labels);
-    let policies = [&scope.custom, &scope.audit, &scope.deny, &scope.allow];
-    for policy in policies.into_iter().flatten() {
-        problems.extend(not_honoured(policy));
-    }
     // Istio's order: providers are asked before tokens are read, and what tokens say is known
     // before the mesh's own rules are judged.
-    let custom = [(AccessAction::Deny, &scope.custom)];
     let own = [
         (AccessAction::Log, &scope.audit),
         (AccessAction::Deny, &scope.deny),
@@ -39,14 +35,60 @@ pub(super) fn in_effect(view: &View<'_>, problems: &mut Vec<Problem>) -> Access 
     ];
     let tokens = tokens::in_effect(view, problems);
     let mut requests: Vec<HttpFilter> = Vec::new();
-    requests.extend(filters(view, &custom, true).map(HttpFilter::Rbac));
+    let (asked, connections_asked) = custom(view, &scope.custom, problems);
+    requests.extend(asked);
     requests.extend(tokens.map(HttpFilter::JwtAuthn));
     requests.extend(filters(view, &own, true).map(HttpFilter::Rbac));
-    let connections = filters(view, &custom, false).chain(filters(view, &own, false));
+    let own = filters(view, &own, false).map(NetworkFilter::Rbac);
     Access {
         requests,
-        connections: connections.map(NetworkFilter::Rbac).collect(),
+        connections: connections_asked.into_iter().chain(own).collect(),
     }
+}
+
+/// What CUSTOM policies come to, on requests and on connections.
+fn custom(
+    view: &View<'_>,
+    policies: &[Arc<mesh::AccessPolicy>],
+    problems: &mut Vec<Problem>,
+) -> (Vec<HttpFilter>, Vec<NetworkFilter>) {
+    let on_trial: Vec<_> = policies
+        .iter()
+        .filter(|policy| policy.is_dry_run)
+        .cloned()
+        .collect();
+    let on_trial = [(AccessAction::Deny, &on_trial)];
+    let mut requests: Vec<_> = filters(view, &on_trial, true)
+        .map(HttpFilter::Rbac)
+        .collect();
+    let trial = filters(view, &on_trial, false).map(NetworkFilter::Rbac);
+    let mut connections: Vec<_> = trial.collect();
+    let rules = |has_requests| {
+        let court = Court {
+            defaults: view.mesh.defaults(),
+            has_requests,
+            denies: true,
+        };
+        let in_force = policies.iter().filter(|policy| !policy.is_dry_run);
+        rules(court, AccessAction::Deny, in_force)
+    };
+    match authorizers::asked(view, policies, problems) {
+        Asked::Nobody => {}
+        Asked::Unknown(policy) => {
+            let denied = authorizers::deny_all(policy);
+            requests.push(HttpFilter::Rbac(denied.clone()));
+            connections.push(NetworkFilter::Rbac(denied));
+        }
+        Asked::Somebody { name, provider } => {
+            if let Some(rules) = rules(true) {
+                requests.extend(authorizers::on_requests(name, provider, rules));
+            }
+            if let Some(rules) = rules(false) {
+                connections.extend(authorizers::on_connections(name, provider, rules));
+            }
+        }
+    }
+    (requests, connections)
 }
 
 type Judged<'a> = (AccessAction, &'a Vec<Arc<mesh::AccessPolicy>>);
@@ -114,19 +156,4 @@ fn policy_id(policy: &mesh::AccessPolicy, rule: usize) -> Name {
         mesh::AccessAction::Custom(provider) => format!("istio-ext-authz-{provider}-{id}").into(),
         _ => id.into(),
     }
-}
-
-/// What of a policy does not take effect as it was meant.
-fn not_honoured(policy: &mesh::AccessPolicy) -> Vec<Problem> {
-    let problem = |field: String, reason: &str| {
-        Problem::new(Severity::Error, policy.source.clone(), reason)
-            .of(policy.reference.clone())
-            .at(field)
-    };
-    let mut problems = Vec::new();
-    if let mesh::AccessAction::Custom(_) = policy.action {
-        let reason = "CUSTOM is not supported yet: what its rules match is denied";
-        problems.push(problem("spec.action".into(), reason));
-    }
-    problems
 }

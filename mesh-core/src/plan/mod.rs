@@ -11,6 +11,7 @@
 //! `access` and `security` say who may.
 
 mod access;
+mod authorizers;
 mod between;
 mod chains;
 mod clusters;

@@ -5,6 +5,7 @@ use mesh_routing::{ChainSelector, Router};
 
 use super::{
     LiveCluster, LiveConfig, LiveListener,
+    authorizers::Authorizers,
     chain::{ChainInputs, LiveChain, compile_logs},
     security::SecurityCompiler,
 };
@@ -102,6 +103,7 @@ impl Compiler {
             config,
             security: &self.security,
             sinks: &self.sinks,
+            authorizers: &Authorizers::default(),
         };
         let compile = |index: usize, chain| {
             LiveChain::compile(chain, &inputs)

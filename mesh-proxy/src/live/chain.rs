@@ -8,7 +8,7 @@ use mesh_core::dataplane::{
 use mesh_routing::{Authorizer, Router, access::TokenVerifier, action::Split};
 use mesh_tls::Acceptor;
 
-use super::{LimitsInForce, LiveConfig, security::SecurityCompiler};
+use super::{LimitsInForce, LiveConfig, authorizers::Authorizers, security::SecurityCompiler};
 use crate::telemetry::{CompiledAccessLog, LogSinks};
 
 /// A filter chain in force.
@@ -16,7 +16,7 @@ use crate::telemetry::{CompiledAccessLog, LogSinks};
 pub(crate) struct LiveChain {
     pub(crate) planned: Arc<FilterChain>,
     pub(crate) acceptor: Option<Arc<Acceptor>>,
-    pub(crate) network_access: Arc<[Authorizer]>,
+    pub(crate) network_access: Arc<[Arc<Authorizer>]>,
     pub(crate) terminal: LiveTerminal,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct HttpShared {
 pub(crate) enum HttpFilterInForce {
     PeerMetadata,
     Authenticate(TokenVerifier),
-    Rbac(Authorizer),
+    Rbac(Arc<Authorizer>),
     Fault,
     Cors,
     RateLimit(Arc<LimitsInForce>),
@@ -72,6 +72,7 @@ pub(crate) struct ChainInputs<'a> {
     pub(crate) config: &'a LiveConfig,
     pub(crate) security: &'a SecurityCompiler,
     pub(crate) sinks: &'a LogSinks,
+    pub(crate) authorizers: &'a Authorizers,
 }
 
 impl LiveChain {
@@ -89,13 +90,20 @@ impl LiveChain {
         let network_access = planned
             .filters
             .iter()
-            .map(|filter| match filter {
-                NetworkFilter::Rbac(rbac) => {
-                    Authorizer::compile(rbac).map_err(|error| format!("filters: {error}"))
+            .enumerate()
+            .map(|(place, filter)| match filter {
+                NetworkFilter::Rbac(rbac) => inputs.authorizers.compile(rbac),
+                NetworkFilter::ExtAuthz(asks) => {
+                    let before = &planned.filters[..place];
+                    let gate = asks.gate.as_ref();
+                    inputs
+                        .authorizers
+                        .instead_of_asking_about_connections(gate, before)
                 }
-                other => Err(format!("filters: {other:?} is not supported")),
+                other => Err(format!("{other:?} is not supported")),
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, _>>()
+            .map_err(|error: String| format!("filters: {error}"))?;
         let terminal = match &planned.terminal {
             Terminal::Http(http) => LiveTerminal::Http(HttpChain::compile(http, inputs)?),
             Terminal::Tcp(tcp) if tcp.tunnel.is_some() => {
@@ -177,7 +185,7 @@ impl HttpChain {
             .iter()
             .flat_map(CompiledAccessLog::request_headers);
         let shared = HttpShared {
-            filters: compile_filters(&planned.filters)?,
+            filters: compile_filters(&planned.filters, inputs.authorizers)?,
             logged_headers: logged_headers.collect(),
             access_log,
             planned: planned.clone(),
@@ -205,7 +213,10 @@ pub(super) fn compile_logs(
         .collect()
 }
 
-fn compile_filters(planned: &[HttpFilter]) -> Result<Vec<HttpFilterInForce>, String> {
+fn compile_filters(
+    planned: &[HttpFilter],
+    authorizers: &Authorizers,
+) -> Result<Vec<HttpFilterInForce>, String> {
     let mut filters = Vec::with_capacity(planned.len());
     for (index, filter) in planned.iter().enumerate() {
         filters.push(match filter {
@@ -215,7 +226,14 @@ fn compile_filters(planned: &[HttpFilter]) -> Result<Vec<HttpFilterInForce>, Str
                     .map_err(|error| format!("filters[{index}]: {error}"))?,
             ),
             HttpFilter::Rbac(rbac) => HttpFilterInForce::Rbac(
-                Authorizer::compile(rbac).map_err(|error| format!("filters[{index}]: {error}"))?,
+                authorizers
+                    .compile(rbac)
+                    .map_err(|error| format!("filters[{index}]: {error}"))?,
+            ),
+            HttpFilter::ExtAuthz(asks) => HttpFilterInForce::Rbac(
+                authorizers
+                    .instead_of_asking(asks.gate.as_ref(), &planned[..index])
+                    .map_err(|error| format!("filters[{index}]: {error}"))?,
             ),
             HttpFilter::Fault => HttpFilterInForce::Fault,
             HttpFilter::Cors => HttpFilterInForce::Cors,

@@ -1,6 +1,7 @@
 //! The configuration in force: a plan in executable form, immutable, swapped by one pointer.
 
 mod apply;
+mod authorizers;
 mod chain;
 mod cluster;
 mod limits;

@@ -138,6 +138,18 @@ impl PaperChain {
         for filter in &self.network {
             match filter {
                 PaperNetworkFilter::Unsupported(name) => steps.push(filters::unsupported(name)),
+                PaperNetworkFilter::Silent(name) => steps.push(filters::passes(name)),
+                PaperNetworkFilter::Ask(ask) => {
+                    let (step, denied) = ask.judge(&request, arrival.providers_allow);
+                    steps.push(step);
+                    if denied.is_some() {
+                        // A connection has no status.
+                        return denied.map(|denied| Decision {
+                            status: None,
+                            ..denied
+                        });
+                    }
+                }
                 PaperNetworkFilter::Rbac(rules) => {
                     let (step, denied) = filters::authorize(rules, &request);
                     steps.push(step);

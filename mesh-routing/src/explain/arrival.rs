@@ -22,6 +22,8 @@ pub struct Arrival<'a> {
     pub time: Option<u64>,
     /// The claims of a token that was verified elsewhere.
     pub claims: Option<&'a BTreeMap<String, serde_json::Value>>,
+    /// What somebody outside says who is asked whether it may pass.
+    pub providers_allow: bool,
 }
 
 /// What a caller says when it begins TLS, and shows when asked.

@@ -5,12 +5,12 @@ use std::{
 };
 
 use mesh_core::dataplane::{
-    Cluster, Discovery, EndpointSet, FilterChain, HttpConnectionManager, HttpFilter, Listener,
-    Name, NetworkFilter, OriginalDestination, RateLimitFilter, RbacFilter, RouteSource, Snapshot,
-    TcpProxy, Terminal,
+    AuthzGate, Cluster, Discovery, EndpointSet, FilterChain, HttpConnectionManager, HttpFilter,
+    Listener, Name, NetworkFilter, OriginalDestination, RateLimitFilter, RbacFilter, RouteSource,
+    Snapshot, TcpProxy, Terminal,
 };
 
-use super::{Arrival, Decision, Explanation, Outcome, Payload, tree::ListenerStep};
+use super::{Arrival, Decision, Explanation, Outcome, Payload, ask::Ask, tree::ListenerStep};
 use crate::{
     Authorizer, Balancer, Capture, ChainRef, ChainSelector, Router, access::TokenVerifier,
     action::Split, captured, limit::RateLimiter,
@@ -68,6 +68,9 @@ pub(super) struct PaperTcp {
 #[derive(Debug)]
 pub(super) enum PaperNetworkFilter {
     Rbac(Box<PaperRules>),
+    Ask(Box<Ask>),
+    /// It only tells others what to do.
+    Silent(&'static str),
     Unsupported(String),
 }
 
@@ -83,6 +86,7 @@ pub(super) struct PaperRules {
 pub(super) enum PaperFilter {
     Jwt(TokenVerifier),
     Rbac(Box<PaperRules>),
+    Ask(Box<Ask>),
     /// Counted anew for every question: nothing else is under way.
     RateLimit(Box<RateLimitFilter>),
     Fault,
@@ -252,7 +256,20 @@ impl PaperChain {
         planned: &FilterChain,
         routers: &BTreeMap<Name, Arc<Router>>,
     ) -> Result<Self, String> {
-        let network = planned.filters.iter().map(|filter| match filter {
+        let filters = planned.filters.iter();
+        let network = filters.enumerate().map(|(place, filter)| match filter {
+            NetworkFilter::ExtAuthz(asks) => {
+                let before = planned.filters[..place].iter();
+                let before = before.filter_map(|filter| match filter {
+                    NetworkFilter::Rbac(rbac) => Some(rbac),
+                    _ => None,
+                });
+                let ask = Ask::compile(asks.gate.as_ref(), before);
+                ask.map(|ask| PaperNetworkFilter::Ask(Box::new(ask)))
+            }
+            NetworkFilter::Rbac(rbac) if rbac.rules.is_none() && AuthzGate::is_told_by(rbac) => {
+                Ok(PaperNetworkFilter::Silent("rules of whom to ask"))
+            }
             NetworkFilter::Rbac(rbac) => {
                 PaperRules::compile(rbac).map(|rules| PaperNetworkFilter::Rbac(Box::new(rules)))
             }
@@ -276,7 +293,7 @@ impl PaperChain {
 }
 
 impl PaperRules {
-    fn compile(planned: &RbacFilter) -> Result<Self, String> {
+    pub(super) fn compile(planned: &RbacFilter) -> Result<Self, String> {
         let authorizer = Authorizer::compile(planned).map_err(|error| error.to_string())?;
         Ok(Self {
             planned: planned.clone(),
@@ -297,7 +314,19 @@ impl PaperHttp {
                 (table.name.clone(), Some(Arc::new(router)))
             }
         };
-        let filters = planned.filters.iter().map(PaperFilter::compile);
+        let filters = planned.filters.iter().enumerate();
+        let filters = filters.map(|(place, filter)| match filter {
+            HttpFilter::ExtAuthz(asks) => {
+                let before = planned.filters[..place].iter();
+                let before = before.filter_map(|filter| match filter {
+                    HttpFilter::Rbac(rbac) => Some(rbac),
+                    _ => None,
+                });
+                let ask = Ask::compile(asks.gate.as_ref(), before);
+                ask.map(|ask| PaperFilter::Ask(Box::new(ask)))
+            }
+            filter => PaperFilter::compile(filter),
+        });
         Ok(Self {
             filters: filters.collect::<Result<_, _>>()?,
             planned: planned.clone(),
@@ -310,6 +339,9 @@ impl PaperHttp {
 impl PaperFilter {
     fn compile(planned: &HttpFilter) -> Result<Self, String> {
         Ok(match planned {
+            HttpFilter::Rbac(rbac) if rbac.rules.is_none() && AuthzGate::is_told_by(rbac) => {
+                Self::Silent("rules of whom to ask")
+            }
             HttpFilter::Rbac(rbac) => Self::Rbac(Box::new(PaperRules::compile(rbac)?)),
             HttpFilter::JwtAuthn(jwt) => {
                 Self::Jwt(TokenVerifier::compile(jwt).map_err(|error| error.to_string())?)

@@ -51,6 +51,17 @@ pub(super) fn apply(
             let (told, denied) = authorize(rules, &request);
             (told, denied.map(|denied| denied.status(403)))
         }
+        PaperFilter::Ask(ask) => {
+            let head = received.head();
+            let connection = received.connection();
+            let request = AccessRequest {
+                head: Some(&head),
+                connection: &connection,
+                remote: received.remote,
+                claims: received.claims.as_ref(),
+            };
+            ask.judge(&request, received.arrival.providers_allow)
+        }
         PaperFilter::RateLimit(planned) => limit(planned, received),
         PaperFilter::Fault => inject(received, matched, step, on_answer),
         PaperFilter::Cors => judge_origin(received, matched, on_answer),
@@ -69,7 +80,7 @@ pub(super) fn unsupported(name: &str) -> FilterStep {
     }
 }
 
-fn passes(name: &str) -> FilterStep {
+pub(super) fn passes(name: &str) -> FilterStep {
     FilterStep {
         filter: name.to_owned(),
         verdict: "passes".to_owned(),

@@ -10,6 +10,7 @@
 
 mod admission;
 mod arrival;
+mod ask;
 mod compiled;
 mod decision;
 mod filters;

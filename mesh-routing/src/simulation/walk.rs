@@ -126,6 +126,7 @@ impl Way<'_> {
             seed: self.question.seed,
             time: self.question.time,
             claims: self.question.claims.as_ref(),
+            providers_allow: self.question.providers_allow,
         });
         let is_peer = !self.account.hops.is_empty();
         let chain = explanation.chain.as_ref();

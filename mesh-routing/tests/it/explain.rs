@@ -203,6 +203,7 @@ fn explained(proxy: &PaperProxy, built: &Built, seed: u64) -> Explanation {
         seed,
         time: None,
         claims: None,
+        providers_allow: false,
     })
 }
 

@@ -10,6 +10,7 @@ use mesh_core::dataplane::{
 use super::{
     access,
     any::{full_name, holds, pack, unpack},
+    ext_authz,
     http_filter::{http_filter, read_http_filters, required, unreachable_filter},
     metadata::{MetadataReader, MetadataWriter},
     reader::{Reader, Unread},
@@ -17,7 +18,9 @@ use super::{
     scalar::{boolean, duration, duration_or_zero, number, read_duration, read_duration_or_zero},
     telemetry,
 };
-use crate::proto::{core, hcm, http_router, listener, network_rbac, tcp_proxy, wkt};
+use crate::proto::{
+    core, hcm, http_router, listener, network_ext_authz, network_rbac, tcp_proxy, wkt,
+};
 
 use hcm::http_connection_manager as hcm_types;
 
@@ -51,6 +54,10 @@ pub(super) fn network_filter(value: &NetworkFilter) -> listener::Filter {
         NetworkFilter::Rbac(rbac) => wire_filter(
             "envoy.filters.network.rbac",
             pack(&access::network_filter(rbac)),
+        ),
+        NetworkFilter::ExtAuthz(asks) => wire_filter(
+            ext_authz::NETWORK_NAME,
+            pack(&ext_authz::network_filter(asks)),
         ),
         other => unreachable_filter(other),
     }
@@ -100,6 +107,11 @@ fn read_network_config(r: &mut Reader, name: &str, any: &wkt::Any) -> Option<Rea
     if holds::<network_rbac::Rbac>(any) {
         return unpack(r, any)
             .map(|wire| Read::Filter(NetworkFilter::Rbac(access::read_network_filter(r, wire))));
+    }
+    if holds::<network_ext_authz::ExtAuthz>(any) {
+        let wire = unpack(r, any)?;
+        let read = ext_authz::read_network_filter(r, wire)?;
+        return Some(Read::Filter(NetworkFilter::ExtAuthz(read)));
     }
     // Telemetry of TCP connections; nothing is decided there.
     if name.starts_with("istio.") || name.starts_with("envoy.filters.network.metadata_exchange") {

@@ -5,12 +5,13 @@ use mesh_core::dataplane::HttpFilter;
 use super::{
     access,
     any::{full_name, holds, pack, unpack},
-    limit,
+    ext_authz, limit,
     reader::{Reader, Unread},
     stats, token,
 };
 use crate::proto::{
-    hcm, http_cors, http_fault, http_grpc_stats, http_rbac, http_router, jwt_authn, wkt,
+    hcm, http_cors, http_ext_authz, http_fault, http_grpc_stats, http_rbac, http_router, jwt_authn,
+    wkt,
 };
 
 const PEER_METADATA: (&str, &str) = (
@@ -39,6 +40,9 @@ pub(super) fn http_filter(value: &HttpFilter) -> hcm::HttpFilter {
         ),
         HttpFilter::Rbac(rbac) => {
             required("envoy.filters.http.rbac", pack(&access::http_filter(rbac)))
+        }
+        HttpFilter::ExtAuthz(asks) => {
+            required(ext_authz::HTTP_NAME, pack(&ext_authz::http_filter(asks)))
         }
         HttpFilter::Fault => required(
             "envoy.filters.http.fault",
@@ -151,6 +155,11 @@ fn read_http_config(
     if holds::<http_rbac::Rbac>(any) {
         let wire = unpack(r, any)?;
         return Some(HttpFilter::Rbac(access::read_http_filter(r, wire)));
+    }
+    if holds::<http_ext_authz::ExtAuthz>(any) {
+        let wire = unpack(r, any)?;
+        let read = ext_authz::read_http_filter(r, wire)?;
+        return Some(HttpFilter::ExtAuthz(Box::new(read)));
     }
     if holds::<jwt_authn::JwtAuthentication>(any) {
         let wire = unpack(r, any)?;

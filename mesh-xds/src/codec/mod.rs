@@ -13,6 +13,7 @@ mod any;
 mod claim;
 pub(crate) mod cluster;
 mod endpoints;
+mod ext_authz;
 mod filter;
 mod http_filter;
 mod limit;

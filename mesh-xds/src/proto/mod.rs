@@ -22,17 +22,17 @@ pub use envoy_types::pb::{
             filters::{
                 common::fault::v3 as fault_common,
                 http::{
-                    cors::v3 as http_cors, fault::v3 as http_fault,
-                    grpc_stats::v3 as http_grpc_stats, jwt_authn::v3 as jwt_authn,
-                    rbac::v3 as http_rbac, router::v3 as http_router,
+                    cors::v3 as http_cors, ext_authz::v3 as http_ext_authz,
+                    fault::v3 as http_fault, grpc_stats::v3 as http_grpc_stats,
+                    jwt_authn::v3 as jwt_authn, rbac::v3 as http_rbac, router::v3 as http_router,
                 },
                 listener::{
                     http_inspector::v3 as http_inspector, original_dst::v3 as original_dst,
                     proxy_protocol::v3 as proxy_protocol, tls_inspector::v3 as tls_inspector,
                 },
                 network::{
-                    http_connection_manager::v3 as hcm, rbac::v3 as network_rbac,
-                    tcp_proxy::v3 as tcp_proxy,
+                    ext_authz::v3 as network_ext_authz, http_connection_manager::v3 as hcm,
+                    rbac::v3 as network_rbac, tcp_proxy::v3 as tcp_proxy,
                 },
             },
             retry::{

@@ -31,8 +31,8 @@ pub use mesh_config::{
 };
 pub use peer_authentication::{MutualTls, MutualTlsMode, PeerAuthentication};
 pub use provider::{
-    DefaultProviders, FileAccessLogProvider, LogFormat, PrometheusProvider, ProviderDefinition,
-    TracingProvider,
+    DefaultProviders, ExtAuthzGrpcProvider, ExtAuthzHttpProvider, ExtAuthzRequestBody,
+    FileAccessLogProvider, LogFormat, PrometheusProvider, ProviderDefinition, TracingProvider,
 };
 pub use proxy_config::{
     ConnectionProfile, ConnectionSettings, ForwardClientCertDetails, GatewayTopology, HeaderSwitch,

@@ -2,8 +2,10 @@
 
 mod lower;
 mod pattern;
+mod provider;
 
 pub(super) use lower::access_policy;
+pub use provider::{AuthorizerHttp, AuthorizerProtocol, AuthorizerProvider};
 
 use std::sync::Arc;
 

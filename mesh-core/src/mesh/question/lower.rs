@@ -114,6 +114,7 @@ fn question(
         token: written.token.clone(),
         time,
         seed: written.seed,
+        providers_allow: written.ext_authz == config::ProviderAnswer::Allow,
         ..Question::new(caller?, call?)
     })
 }

@@ -62,10 +62,12 @@ pub struct Question {
     pub time: Option<u64>,
     /// The dice: the same seed gives the same choices.
     pub seed: u64,
+    /// What providers of CUSTOM policies say when they are asked.
+    pub providers_allow: bool,
 }
 
 impl Question {
-    /// A call without headers, claims or token, with the dice at zero.
+    /// A call without headers, claims or token, with the dice at zero; providers deny it.
     pub fn new(caller: Caller, call: Call) -> Self {
         Self {
             caller,
@@ -75,6 +77,7 @@ impl Question {
             token: None,
             time: None,
             seed: 0,
+            providers_allow: false,
         }
     }
 }

@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::config::istio::{ProviderDefinition, TracingProvider};
+use crate::{
+    config::istio::{ProviderDefinition, TracingProvider},
+    mesh::AuthorizerProvider,
+};
 
 /// Somebody who takes telemetry or decides on requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +40,8 @@ pub enum ProviderKind {
     },
     /// One that this mesh does not speak to, by the field that defines it.
     NotYet(&'static str),
-    /// One that decides on requests, which is looked up elsewhere.
-    Authorizer,
+    /// One that decides on requests and connections.
+    Authorizer(Arc<AuthorizerProvider>),
 }
 
 /// What a line of a log says.
@@ -73,7 +76,8 @@ pub(in crate::mesh) fn providers(
             Some(_) if more.is_some() => {
                 wrong.push((field, "is two kinds of provider at once".to_owned()));
             }
-            Some(kind) => providers.push(Provider {
+            Some(Err((at, reason))) => wrong.push((format!("{field}.{at}"), reason)),
+            Some(Ok(kind)) => providers.push(Provider {
                 name: definition.name.as_str().into(),
                 kind,
             }),
@@ -88,7 +92,8 @@ pub(super) fn named<'a>(providers: &'a [Provider], name: &str) -> Option<&'a Pro
     all.find(|provider| provider.name.eq_ignore_ascii_case(name))
 }
 
-fn kinds(written: &ProviderDefinition) -> Vec<ProviderKind> {
+/// The kinds of provider that a definition is, with what is wrong with each, by its field.
+fn kinds(written: &ProviderDefinition) -> Vec<Result<ProviderKind, (String, String)>> {
     let mut kinds = Vec::new();
     if written.prometheus.is_some() {
         kinds.push(ProviderKind::Prometheus);
@@ -129,8 +134,22 @@ fn kinds(written: &ProviderDefinition) -> Vec<ProviderKind> {
     ];
     let others = others.into_iter().filter(|(_, is_written)| *is_written);
     kinds.extend(others.map(|(field, _)| ProviderKind::NotYet(field)));
-    if written.envoy_ext_authz_http.is_some() || written.envoy_ext_authz_grpc.is_some() {
-        kinds.push(ProviderKind::Authorizer);
-    }
-    kinds
+    let kinds = kinds.into_iter().map(Ok);
+    let http = written
+        .envoy_ext_authz_http
+        .as_ref()
+        .map(|written| AuthorizerProvider::of_http(written).map_err(within("envoyExtAuthzHttp")));
+    let grpc = written
+        .envoy_ext_authz_grpc
+        .as_ref()
+        .map(|written| AuthorizerProvider::of_grpc(written).map_err(within("envoyExtAuthzGrpc")));
+    let authorizers = http.into_iter().chain(grpc);
+    let authorizers =
+        authorizers.map(|read| read.map(|read| ProviderKind::Authorizer(Arc::new(read))));
+    kinds.chain(authorizers).collect()
+}
+
+/// Puts a field in its place.
+fn within(kind: &str) -> impl Fn((&str, String)) -> (String, String) {
+    move |(field, reason)| (format!("{kind}.{field}"), reason)
 }

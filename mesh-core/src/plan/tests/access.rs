@@ -40,7 +40,10 @@ fn on_connections(plan: &Snapshot) -> Vec<RbacFilter> {
     });
     let filters = chain.unwrap().filters.iter();
     filters
-        .map(|NetworkFilter::Rbac(rbac)| rbac.clone())
+        .filter_map(|filter| match filter {
+            NetworkFilter::Rbac(rbac) => Some(rbac.clone()),
+            _ => None,
+        })
         .collect()
 }
 
@@ -343,12 +346,14 @@ fn claims() {
 #[test]
 fn providers_fail_closed() {
     let (custom, problems) = plan("  action: CUSTOM\n  provider: {name: opa}\n  rules: [{}]\n");
-    let rules = only(on_requests(&custom));
-    assert_eq!(rules.action, AccessAction::Deny);
-    let ids: Vec<_> = rules.policies.keys().map(|id| &**id).collect();
-    assert_eq!(ids, ["istio-ext-authz-opa-ns[default]-policy[p]-rule[0]"]);
+    let all = [on_requests(&custom), on_connections(&custom)];
+    for rules in all.map(only) {
+        assert_eq!(rules.action, AccessAction::Deny);
+        let ids: Vec<_> = rules.policies.keys().map(|id| &**id).collect();
+        assert_eq!(ids, ["default-deny-all-due-to-bad-CUSTOM-action"]);
+    }
     assert!(
-        problems[0].contains("spec.action: CUSTOM is not supported yet"),
+        problems[0].contains("spec.provider.name: there is no provider opa"),
         "{problems:?}"
     );
 }

@@ -1,6 +1,7 @@
 //! Any planned resource, in the one form that the wire gives back: no zero where none means the
 //! same, names in lower case.
 
+use super::ext_authz;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use mesh_core::{
@@ -284,7 +285,11 @@ fn chain() -> impl Strategy<Value = FilterChain> {
         http().prop_map(Terminal::Http),
         tcp().prop_map(Terminal::Tcp)
     ];
-    let filters = vec(rbac().prop_map(NetworkFilter::Rbac), 0..2);
+    let filter = prop_oneof![
+        rbac().prop_map(NetworkFilter::Rbac),
+        ext_authz::on_connections().prop_map(NetworkFilter::ExtAuthz),
+    ];
+    let filters = vec(filter, 0..2);
     (
         name(),
         chain_match(),
@@ -376,6 +381,7 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
     let filter = prop_oneof![
         Just(HttpFilter::PeerMetadata),
         rbac().prop_map(HttpFilter::Rbac),
+        ext_authz::on_requests().prop_map(|asks| HttpFilter::ExtAuthz(Box::new(asks))),
         tokens().prop_map(HttpFilter::JwtAuthn),
         Just(HttpFilter::Fault),
         Just(HttpFilter::Cors),
@@ -854,7 +860,7 @@ fn text_match() -> impl Strategy<Value = ValueMatch> {
     })
 }
 
-fn pattern() -> impl Strategy<Value = Pattern> {
+pub(super) fn pattern() -> impl Strategy<Value = Pattern> {
     prop_oneof![
         word().prop_map(Pattern::Exact),
         word().prop_map(Pattern::Prefix),
@@ -1203,7 +1209,7 @@ fn share() -> impl Strategy<Value = Fraction> {
     (0u32..=1_000_000).prop_map(Fraction::per_million)
 }
 
-fn duration() -> impl Strategy<Value = Duration> {
+pub(super) fn duration() -> impl Strategy<Value = Duration> {
     (0u64..1 << 40).prop_map(Duration::from_micros)
 }
 
@@ -1211,10 +1217,10 @@ fn positive() -> impl Strategy<Value = Duration> {
     (1u64..1 << 40).prop_map(Duration::from_micros)
 }
 
-fn name() -> impl Strategy<Value = Name> {
+pub(super) fn name() -> impl Strategy<Value = Name> {
     word().prop_map(Name::from)
 }
 
-fn word() -> impl Strategy<Value = String> {
+pub(super) fn word() -> impl Strategy<Value = String> {
     "[a-z][a-z0-9|_:-]{0,6}"
 }

@@ -1,4 +1,5 @@
 mod arbitrary;
+mod ext_authz;
 mod wire;
 
 use super::*;
