@@ -44,6 +44,7 @@ fn compare(table: &RouteTable, router: &Router, draws: &mut Draws<'_>) {
         authority: draws.pick(AUTHORITIES),
         scheme: draws.pick(&["http", "https"]),
         headers: &headers,
+        claims: None,
     };
     let seed = draws.below(256) as u64;
     let fast = router.route(&head, seed).map(|matched| matched.id);
@@ -133,6 +134,7 @@ fn rule(draws: &mut Draws<'_>) -> RouteMatch {
         ignore_case: draws.bool(),
         headers: draws.few(header),
         query: draws.few(query),
+        claims: Vec::new(),
         fraction: draws
             .pick(&[None, None, None, Some(500_000)])
             .map(Fraction::per_million),

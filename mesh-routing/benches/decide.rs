@@ -78,6 +78,7 @@ fn cost(router: &Router, authority: &str, path: &str) -> f64 {
         authority,
         scheme: "http",
         headers: &headers,
+        claims: None,
     };
     assert!(router.route(&head, 1).is_ok(), "{authority}{path}");
     nanoseconds(|| router.route(black_box(&head), 1).is_ok())
@@ -252,6 +253,7 @@ fn route(bencher: Bencher<'_, '_>, router: &Router, authority: &str, path: &str)
         authority,
         scheme: "http",
         headers: &headers,
+        claims: None,
     };
     bencher.bench_local(|| router.route(black_box(&head), 1).is_ok());
 }
@@ -304,6 +306,7 @@ fn judging<R>(asked: Asked, number: usize, judge: impl FnOnce(&AccessRequest<'_>
         authority: "reviews",
         scheme: "http",
         headers: &headers,
+        claims: None,
     };
     let peer = caller(number).parse().unwrap();
     let connection = ConnectionFacts {

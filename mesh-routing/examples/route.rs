@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         authority: "reviews:9080",
         scheme: "http",
         headers: &headers,
+        claims: None,
     };
 
     println!("{}\n", router.explain(&head, 0));

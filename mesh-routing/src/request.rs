@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::joined::joined;
+use crate::{access::Claims, joined::joined};
 
 /// A request as decisions see it: borrowed, without a body.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,8 @@ pub struct RequestHead<'a> {
     pub scheme: &'a str,
     /// The headers.
     pub headers: &'a HeaderMap,
+    /// What its token says, once it was verified; none before, and none without one.
+    pub claims: Option<&'a Claims>,
 }
 
 impl RequestHead<'_> {
@@ -137,6 +139,7 @@ mod tests {
                 authority: "a",
                 scheme: "http",
                 headers: &headers,
+                claims: None,
             };
             assert_eq!(head.is_grpc(), want, "{value}");
         }

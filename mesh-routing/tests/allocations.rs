@@ -138,6 +138,7 @@ fn routing_takes_nothing_from_the_heap() {
                 authority,
                 scheme: "http",
                 headers: &headers,
+                claims: None,
             };
             // Expressions get their scratch space when they are first used.
             let first = router.route(&head, 1).is_ok();

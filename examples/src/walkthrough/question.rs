@@ -21,6 +21,7 @@ impl Question {
             authority: &self.authority,
             scheme: "http",
             headers: &self.headers,
+            claims: None,
         }
     }
 }

@@ -78,6 +78,8 @@ codes! {
     InvalidApplicationUID = "IST" "0144",
     /// Two Gateways open one port of one workload for one host.
     ConflictingGateways = "IST" "0145",
+    /// A rule asks for claims where no token is verified.
+    JwtClaimBasedRoutingWithoutRequestAuthN = "IST" "0149",
     /// An EnvoyFilter that depends on the order of others.
     EnvoyFilterUsesRelativeOperation = "IST" "0151",
     /// An EnvoyFilter replaces what cannot be replaced.

@@ -50,8 +50,8 @@ pub use policy::{
 };
 pub use route::{
     ClusterChoice, DirectResponse, Forward, HeaderMatch, PathMatch, PathRewrite, PortRedirect,
-    QueryMatch, Redirect, Route, RouteAction, RouteMatch, RouteTable, SchemeRedirect, ValueMatch,
-    VirtualHost, WeightedCluster,
+    QueryMatch, Redirect, Route, RouteAction, RouteClaim, RouteMatch, RouteTable, SchemeRedirect,
+    ValueMatch, VirtualHost, WeightedCluster,
 };
 pub use security::{
     ClientTls, PeerValidation, SanMatch, Secret, SecretSource, SecretValue, ServerTls, TlsVersion,

@@ -3,8 +3,8 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    CorsPolicy, Fault, Fraction, HashPolicy, HeaderEdits, Mirror, Name, Origin, RegexRewrite,
-    RetryPolicy, human,
+    ClaimMatch, CorsPolicy, Fault, Fraction, HashPolicy, HeaderEdits, Mirror, Name, Origin,
+    RegexRewrite, RetryPolicy, human,
 };
 use crate::name::Pattern;
 
@@ -68,6 +68,9 @@ pub struct RouteMatch {
     pub headers: Vec<HeaderMatch>,
     /// Query parameters.
     pub query: Vec<QueryMatch>,
+    /// Claims of the request's verified token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<RouteClaim>,
     /// Only this share of requests.
     pub fraction: Option<Fraction>,
     /// Only gRPC requests.
@@ -110,6 +113,16 @@ pub struct QueryMatch {
     pub name: String,
     /// What its value must be.
     pub value: ValueMatch,
+}
+
+/// A condition on a claim. A rule that asks for one is found only once the token was verified, see
+/// [`JwtFilter::reroutes`](super::JwtFilter::reroutes).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RouteClaim {
+    /// Which claim, and what it must be.
+    pub claim: ClaimMatch,
+    /// Ask for the opposite. Then a request without the claim, or without a token, matches.
+    pub invert: bool,
 }
 
 /// A condition on a value.

@@ -15,6 +15,9 @@ pub struct JwtFilter {
     pub providers: Vec<JwtProvider>,
     /// Let preflights of browsers pass, which never bring a token.
     pub bypass_cors_preflight: bool,
+    /// Look for the rule again once a token was verified, as rules may ask for claims.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reroutes: bool,
 }
 
 /// Somebody who makes tokens, and where requests bring them.

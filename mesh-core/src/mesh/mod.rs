@@ -75,10 +75,10 @@ pub use telemetry::{
 };
 pub use token::{MAX_TOKEN_RULES, TokenKeys, TokenPolicy, TokenRule};
 pub use traffic::{
-    Abort, Client, ClientMatch, CorsPolicy, Delay, Destination, DirectResponse, Fault, Forward,
-    GatewayName, HeaderCondition, HeaderEdits, HttpAction, HttpMatch, HttpRule, L4Match, Mirror,
-    PathCondition, PathRewrite, Redirect, RedirectPort, RetryPolicy, TcpRule, TextCondition,
-    TlsMatch, TlsRule, TrafficRules, WeightedDestination,
+    Abort, ClaimCondition, Client, ClientMatch, CorsPolicy, Delay, Destination, DirectResponse,
+    Fault, Forward, GatewayName, HeaderCondition, HeaderEdits, HttpAction, HttpMatch, HttpRule,
+    L4Match, Mirror, PathCondition, PathRewrite, Redirect, RedirectPort, RetryPolicy, TcpRule,
+    TextCondition, TlsMatch, TlsRule, TrafficRules, WeightedDestination,
 };
 pub use workload::{TlsMode, Workload, WorkloadAddress};
 

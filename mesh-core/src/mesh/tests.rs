@@ -220,9 +220,10 @@ fn problems_of_the_whole() {
         );
     }
     check(
-        "  http: [{match: [{headers: {'@request.auth.claims.a': {exact: b}}}], redirect: {uri: /}}]",
-        "error: spec.http[0].match[0].headers.@request.auth.claims.a: \
-         routes by claims of tokens are not supported yet",
+        "  http: [{match: [{headers: {'@request.auth.claims': {exact: b}}}], redirect: {uri: /}}]",
+        "error: spec.http[0].match[0].headers.@request.auth.claims: \
+         \"@request.auth.claims\" names no claim; \
+         write @request.auth.claims.name or @request.auth.claims[a][b]",
     );
     check(
         "  http: [{}]",

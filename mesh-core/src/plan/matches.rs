@@ -1,8 +1,10 @@
 //! Which requests a rule is for.
 
 use crate::{
-    dataplane::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch},
-    mesh::{HttpMatch, TextCondition},
+    dataplane::{
+        ClaimMatch, HeaderMatch, PathMatch, QueryMatch, RouteClaim, RouteMatch, ValueMatch,
+    },
+    mesh::{ClaimCondition, HttpMatch, TextCondition},
     name::Pattern,
 };
 
@@ -57,8 +59,24 @@ pub(super) fn route_match(condition: &HttpMatch) -> RouteMatch {
                 value: value_match(&query.value),
             })
             .collect(),
+        claims: condition.claims.iter().map(claim).collect(),
         fraction: None,
         grpc: false,
+    }
+}
+
+fn claim(condition: &ClaimCondition) -> RouteClaim {
+    let pattern = match &condition.value {
+        TextCondition::Is(pattern) => pattern.clone(),
+        // Any text at all.
+        TextCondition::Present => Pattern::Prefix(String::new()),
+    };
+    RouteClaim {
+        claim: ClaimMatch {
+            path: condition.path.clone(),
+            values: vec![pattern],
+        },
+        invert: condition.negated,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::view::View;
 use crate::{
     config::{Problem, Severity},
-    dataplane::{ClaimHeader, JwtFilter, JwtHeader, JwtProvider, Origin},
+    dataplane::{ClaimHeader, JwtFilter, JwtHeader, JwtProvider, NodeKind, Origin},
     mesh::{TokenKeys, TokenPolicy, TokenRule},
 };
 
@@ -57,6 +57,8 @@ pub(super) fn in_effect(view: &View<'_>, problems: &mut Vec<Problem>) -> Option<
     (!providers.is_empty()).then_some(JwtFilter {
         providers,
         bypass_cors_preflight: true,
+        // Only rules of gateways are about requests whose tokens are verified.
+        reroutes: view.node.kind == NodeKind::Gateway,
     })
 }
 

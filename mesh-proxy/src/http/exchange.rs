@@ -91,19 +91,14 @@ impl<'a> Exchange<'a> {
             return Ok(redirect.into());
         }
         let http = self.http;
-        let router = http.router.as_deref().ok_or(Failure::NoRoute);
-        let matched = router.and_then(|router| {
-            router
-                .route(&self.view(), self.seed)
-                .map_err(|_| Failure::NoRoute)
-        });
-        if let Ok(matched) = &matched {
-            self.record.route = Some((Rc::clone(self.chain), matched.id));
-        }
+        let mut matched = self.find_route();
         for filter in &http.shared.filters {
             match filters::apply(filter, self, matched.as_ref().ok()).await? {
                 Flow::Continue => {}
                 Flow::Answer(response) => return Ok(response.into()),
+            }
+            if filter.reroutes() && self.claims.is_some() {
+                matched = self.find_route();
             }
         }
         let matched = matched?;
@@ -119,9 +114,21 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// The rule for the request as it is now, and a note of it.
+    fn find_route(&mut self) -> Result<Matched<'a>, Failure> {
+        let router = self.http.router.as_deref().ok_or(Failure::NoRoute)?;
+        let matched = router.route(&self.view(), self.seed);
+        let route = matched.as_ref().ok();
+        self.record.route = route.map(|matched| (Rc::clone(self.chain), matched.id));
+        matched.map_err(|_| Failure::NoRoute)
+    }
+
     /// The request as decisions see it.
     pub(super) fn view(&self) -> RequestHead<'_> {
-        self.connection.view_of(&self.head)
+        RequestHead {
+            claims: self.claims.as_ref(),
+            ..self.connection.view_of(&self.head)
+        }
     }
 
     fn redirect(&mut self, matched: &Matched<'_>, status: StatusCode) -> Response<ProxyBody> {

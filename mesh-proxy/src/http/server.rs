@@ -153,6 +153,7 @@ impl HttpConnection {
             authority: headers::authority(&head.headers),
             scheme: self.scheme,
             headers: &head.headers,
+            claims: None,
         }
     }
 

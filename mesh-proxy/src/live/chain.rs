@@ -57,6 +57,13 @@ pub(crate) enum HttpFilterInForce {
     RateLimit(Arc<LimitsInForce>),
 }
 
+impl HttpFilterInForce {
+    /// Whether the rule for a request is to be looked for again after it.
+    pub(crate) fn reroutes(&self) -> bool {
+        matches!(self, Self::Authenticate(verifier) if verifier.reroutes())
+    }
+}
+
 /// A chain that passes bytes on.
 #[derive(Debug, Clone)]
 pub(crate) struct TcpChain {

@@ -342,6 +342,7 @@ async fn a_token_that_nobody_signed_is_401() {
     let tokens = JwtFilter {
         providers: vec![provider],
         bypass_cors_preflight: true,
+        reroutes: false,
     };
     http.filters.insert(0, HttpFilter::JwtAuthn(tokens));
     let plan = plan(vec![outbound(http)], vec![cluster("app", &[app.address])]);

@@ -60,7 +60,7 @@ pub(super) struct PathTest {
 
 /// A condition on a claim, ready to run.
 #[derive(Debug)]
-pub(super) struct ClaimTest {
+pub(crate) struct ClaimTest {
     path: Box<[String]>,
     values: Box<[TextTest]>,
 }
@@ -197,7 +197,7 @@ impl PathTest {
 }
 
 impl ClaimTest {
-    fn compile(planned: &dataplane::ClaimMatch) -> Result<Self, CompileError> {
+    pub(crate) fn compile(planned: &dataplane::ClaimMatch) -> Result<Self, CompileError> {
         let values = compile_all("values", &planned.values, |value| {
             TextTest::compile(value, false)
         });
@@ -207,7 +207,7 @@ impl ClaimTest {
         })
     }
 
-    fn matches(&self, claims: &Claims) -> bool {
+    pub(crate) fn matches(&self, claims: &Claims) -> bool {
         claims.any(&self.path, |text| {
             self.values.iter().any(|value| value.matches(text))
         })

@@ -8,5 +8,6 @@ mod readings;
 pub mod token;
 
 pub use authorizer::{AccessRequest, Authorizer, Verdict};
+pub(crate) use condition::ClaimTest;
 pub use explain::{AccessExplanation, Clause, PolicyExplanation};
 pub use token::{Claims, TokenVerdict, TokenVerifier};

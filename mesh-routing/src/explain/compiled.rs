@@ -96,6 +96,13 @@ pub(super) enum PaperFilter {
     Unsupported(String),
 }
 
+impl PaperFilter {
+    /// Whether the rule for a request is to be looked for again after it.
+    pub(super) fn reroutes(&self) -> bool {
+        matches!(self, Self::Jwt(verifier) if verifier.reroutes())
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct PaperCluster {
     pub(super) planned: Arc<Cluster>,

@@ -26,6 +26,8 @@ pub(super) struct Received<'a> {
     pub(super) path_before: Option<String>,
     /// What a verified token says.
     pub(super) claims: Option<Claims>,
+    /// Somebody who verifies tokens has looked: from then on claims may decide about the route.
+    pub(super) is_verified: bool,
     /// Headers as decisions see them: with `host`.
     headers: HeaderMap,
 }
@@ -71,6 +73,7 @@ impl<'a> Received<'a> {
                 let spaced = Claims::SPACE_DELIMITED.map(str::to_owned);
                 Claims::new(claims.clone().into_iter().collect(), &spaced)
             }),
+            is_verified: false,
             path_before: (path_before != request.path).then_some(path_before),
             request,
             arrival,
@@ -94,6 +97,7 @@ impl<'a> Received<'a> {
                 "http"
             },
             headers: &self.headers,
+            claims: self.claims.as_ref().filter(|_| self.is_verified),
         }
     }
 
@@ -101,6 +105,7 @@ impl<'a> Received<'a> {
     pub(super) fn authenticated(&mut self, headers: HeaderMap, claims: Option<Claims>) {
         self.headers = headers;
         self.claims = claims;
+        self.is_verified = true;
     }
 
     /// The connection as decisions see it.

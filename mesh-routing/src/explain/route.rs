@@ -12,7 +12,7 @@ use super::{
     tree::{ChosenRule, HttpStep, RejectedRule, RouteStep},
     words,
 };
-use crate::{NoRoute, RequestHead, Router, router::Action};
+use crate::{Matched, NoRoute, RequestHead, Router, router::Action};
 
 impl PaperProxy {
     pub(super) fn route(
@@ -40,19 +40,16 @@ impl PaperProxy {
         if let Some(answer) = answer {
             return answer;
         }
-        let head = received.head();
-        let router = http.router.as_deref();
-        step.route = Some(match router {
-            Some(router) => account(router, &head, arrival.seed),
-            None => RouteStep::missing(http, &head),
-        });
-        let matched = router.map(|router| router.route(&head, arrival.seed));
-        let found = matched.as_ref().and_then(|matched| matched.as_ref().ok());
+        let mut matched = find(http, &received, step);
         let mut on_answer = OnAnswer::default();
         for filter in &http.filters {
+            let found = matched.as_ref().and_then(|matched| matched.as_ref().ok());
             let decision = filters::apply(filter, &mut received, found, step, &mut on_answer);
             if let Some(decision) = decision {
                 return respond::marked(decision, on_answer);
+            }
+            if filter.reroutes() && received.claims.is_some() {
+                matched = find(http, &received, step);
             }
         }
         let matched = match matched {
@@ -79,6 +76,21 @@ impl PaperProxy {
         }
         decision
     }
+}
+
+/// Looks for the rule, and tells how.
+fn find<'a>(
+    http: &'a PaperHttp,
+    received: &Received<'_>,
+    step: &mut HttpStep,
+) -> Option<Result<Matched<'a>, NoRoute>> {
+    let (head, seed) = (received.head(), received.arrival.seed);
+    let router = http.router.as_deref();
+    step.route = Some(match router {
+        Some(router) => account(router, &head, seed),
+        None => RouteStep::missing(http, &head),
+    });
+    router.map(|router| router.route(&head, seed))
 }
 
 fn no_route(reason: &str) -> Decision {

@@ -80,6 +80,13 @@ pub(super) fn unmet(route: &Route, head: &RequestHead<'_>, because: &Unmet) -> S
             let wanted = wanted.map_or_else(String::new, header);
             format!("{wanted}; {}", found(head, name))
         }
+        Unmet::Claim(_) => {
+            let found = match head.claims {
+                Some(_) => "a token was verified",
+                None => "no token was verified",
+            };
+            format!("{because}; {found}")
+        }
         Unmet::Query(name) => {
             let wanted = matches.query.iter().find(|query| query.name == *name);
             let wanted = wanted.map_or_else(String::new, query);

@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 
 use http::Method;
 use mesh_core::{
-    dataplane::{HeaderMatch, PathMatch, RouteMatch, RouteTable, ValueMatch},
+    dataplane::{
+        ClaimMatch, HeaderMatch, PathMatch, RouteClaim, RouteMatch, RouteTable, ValueMatch,
+    },
     name::Pattern,
 };
 
@@ -72,6 +74,9 @@ pub enum Unmet {
     /// A query parameter, by name.
     #[error("the query parameter {0:?} is not as asked")]
     Query(String),
+    /// A claim of the verified token, by the names that lead to it.
+    #[error("the claim {0} is not as asked")]
+    Claim(String),
     /// The dice fell the other way.
     #[error("it is not in the rule's share of requests")]
     Share,
@@ -104,6 +109,9 @@ pub(super) fn first_failure(
         .find(|condition| !query(&condition.name).is_some_and(|text| value(&condition.value, text)))
     {
         return Some(Unmet::Query(unmet.name.clone()));
+    }
+    if let Some(unmet) = rule.claims.iter().find(|condition| !claim(condition, head)) {
+        return Some(Unmet::Claim(format!("{:?}", unmet.claim.path)));
     }
     match rule.fraction {
         Some(share) if !share.includes(Purpose::RouteShare(id).draw(seed)) => Some(Unmet::Share),
@@ -167,6 +175,12 @@ fn header(condition: &HeaderMatch, head: &RequestHead<'_>) -> bool {
         (_, None) if !condition.missing_is_empty => false,
         (test, text) => value(test, &text.unwrap_or_default()) != condition.invert,
     }
+}
+
+fn claim(condition: &RouteClaim, head: &RequestHead<'_>) -> bool {
+    let ClaimMatch { path, values } = &condition.claim;
+    let meets = |text: &str| values.iter().any(|value| matches(value, text, false));
+    head.claims.is_some_and(|claims| claims.any(path, meets)) != condition.invert
 }
 
 fn value(condition: &ValueMatch, text: &str) -> bool {

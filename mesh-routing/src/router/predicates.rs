@@ -1,10 +1,11 @@
 use http::Method;
-use mesh_core::dataplane::{Fraction, PathMatch, QueryMatch, RouteMatch};
+use mesh_core::dataplane::{Fraction, PathMatch, QueryMatch, RouteClaim, RouteMatch};
 use mesh_core::name::Pattern;
 use regex::Regex;
 
 use crate::{
     CompileError, RequestHead,
+    access::{ClaimTest, Claims},
     compile_error::compile_all,
     dice::Purpose,
     predicate::{HeaderPredicate, Judge, ValueTest},
@@ -18,7 +19,14 @@ pub(super) struct Predicates {
     grpc: bool,
     headers: Box<[HeaderPredicate]>,
     query: Box<[(Box<str>, ValueTest)]>,
+    claims: Box<[RouteClaimTest]>,
     fraction: Option<Fraction>,
+}
+
+#[derive(Debug)]
+struct RouteClaimTest {
+    test: ClaimTest,
+    invert: bool,
 }
 
 #[derive(Debug)]
@@ -38,6 +46,7 @@ impl Predicates {
             grpc: matches.grpc,
             headers: compile_all("headers", &matches.headers, HeaderPredicate::compile)?,
             query: compile_all("query", &matches.query, compile_query)?,
+            claims: compile_all("claims", &matches.claims, RouteClaimTest::compile)?,
             fraction: matches.fraction,
         })
     }
@@ -53,6 +62,7 @@ impl Predicates {
                 head.query_parameter(name)
                     .is_some_and(|text| value.matches(text))
             })
+            && self.claims.iter().all(|claim| claim.matches(head))
             && self
                 .fraction
                 .is_none_or(|share| share.includes(Purpose::RouteShare(id).draw(seed)))
@@ -109,6 +119,21 @@ impl PathTest {
 
     pub(super) fn is_separated(&self) -> bool {
         matches!(self, Self::SeparatedPrefix(_))
+    }
+}
+
+impl RouteClaimTest {
+    fn compile(planned: &RouteClaim) -> Result<Self, CompileError> {
+        Ok(Self {
+            test: ClaimTest::compile(&planned.claim)?,
+            invert: planned.invert,
+        })
+    }
+
+    /// What nobody vouches for is no claim.
+    fn matches(&self, head: &RequestHead<'_>) -> bool {
+        let meets = |claims: &Claims| self.test.matches(claims);
+        head.claims.is_some_and(meets) != self.invert
     }
 }
 

@@ -120,6 +120,7 @@ impl RouteSpec {
                     value: query.value(),
                 })
                 .collect(),
+            claims: Vec::new(),
             fraction: None,
             grpc: self.grpc,
         };

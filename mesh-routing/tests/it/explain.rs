@@ -232,7 +232,7 @@ proptest! {
             let mut headers: HeaderMap = built.head().headers.clone();
             headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
             headers.insert(HOST, HeaderValue::from_str(&request.host).unwrap());
-            let head = RequestHead { headers: &headers, ..built.head() };
+            let head = RequestHead { headers: &headers, claims: None, ..built.head() };
             let (outcome, status, to) = decided(&router, &authorizer, &head, seed);
             prop_assert_eq!(told.decision.outcome, outcome, "{:?}", told);
             prop_assert_eq!(told.decision.status, status, "{:?}", told);

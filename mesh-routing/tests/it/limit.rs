@@ -171,6 +171,7 @@ fn ask(limiter: &mut RateLimiter, caller: &str, team: &str, path: &str, now: u64
         authority: "reviews:9080",
         scheme: "http",
         headers: &headers,
+        claims: None,
     };
     let text = format!("spiffe://cluster.local/ns/default/sa/{caller}");
     let peer: SpiffeId = text.parse().unwrap();

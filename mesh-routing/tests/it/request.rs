@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use mesh_routing::RequestHead;
+use mesh_routing::{RequestHead, access::Claims};
 use serde::Deserialize;
 
 /// A request as test data writes it.
@@ -15,6 +15,8 @@ pub(crate) struct Request {
     pub scheme: String,
     /// Several values of a header are separated by `|`.
     pub headers: BTreeMap<String, String>,
+    /// What its verified token says; none without one.
+    pub claims: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A request that owns its parts.
@@ -22,6 +24,7 @@ pub(crate) struct Built {
     method: Method,
     request: Request,
     headers: HeaderMap,
+    claims: Option<Claims>,
 }
 
 impl Default for Request {
@@ -32,6 +35,7 @@ impl Default for Request {
             host: "a".into(),
             scheme: "http".into(),
             headers: BTreeMap::new(),
+            claims: None,
         }
     }
 }
@@ -49,6 +53,7 @@ impl Request {
             method: self.method.parse().unwrap(),
             request: self.clone(),
             headers,
+            claims: self.claims.clone().map(|claims| Claims::new(claims, &[])),
         }
     }
 }
@@ -67,6 +72,7 @@ impl Built {
             authority: &self.request.host,
             scheme: &self.request.scheme,
             headers: &self.headers,
+            claims: self.claims.as_ref(),
         }
     }
 }

@@ -8,6 +8,7 @@ use mesh_core::{
 };
 use mesh_routing::{Defect, Instead, RouteId, Router, router::linear};
 use proptest::{collection::vec, option, prelude::*, sample::select};
+use serde_json::json;
 
 use crate::{cases::forwarding, request::Request};
 
@@ -72,6 +73,22 @@ pub(crate) fn header_match() -> impl Strategy<Value = HeaderMatch> {
     )
 }
 
+fn route_claim() -> impl Strategy<Value = RouteClaim> {
+    let path = select(vec![vec!["group"], vec!["a", "b"]]);
+    let values = vec(select(vec!["x", "y"]).prop_map(exact), 1..3);
+    (path, values, any::<bool>()).prop_map(|(path, values, invert)| RouteClaim {
+        claim: ClaimMatch {
+            path: path.into_iter().map(Into::into).collect(),
+            values,
+        },
+        invert,
+    })
+}
+
+fn exact(text: &str) -> Pattern {
+    Pattern::Exact(text.into())
+}
+
 fn rule() -> impl Strategy<Value = RouteMatch> {
     let query = (select(vec!["q", "r"]), value_match()).prop_map(|(name, value)| QueryMatch {
         name: name.into(),
@@ -82,15 +99,17 @@ fn rule() -> impl Strategy<Value = RouteMatch> {
         any::<bool>(),
         vec(header_match(), 0..2),
         option::weighted(0.1, query),
+        option::weighted(0.2, route_claim()),
         option::weighted(0.2, (0_u32..=1_000_000).prop_map(Fraction::per_million)),
         prop::bool::weighted(0.05),
     )
         .prop_map(
-            |(path, ignore_case, headers, query, fraction, grpc)| RouteMatch {
+            |(path, ignore_case, headers, query, claim, fraction, grpc)| RouteMatch {
                 path,
                 ignore_case,
                 headers,
                 query: query.into_iter().collect(),
+                claims: claim.into_iter().collect(),
                 fraction,
                 grpc,
             },
@@ -149,6 +168,12 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
     let query = option::of("[qr](=[ab1]?)?(&[qr]=[ab1]?)?");
     let header = || option::of(vec(value(), 1..3).prop_map(|values| values.join("|")));
     let grpc = prop::bool::weighted(0.2);
+    let claims = option::of(select(vec![
+        json!({}),
+        json!({"group": "x"}),
+        json!({"group": ["x", "z"], "a": {"b": "y"}}),
+        json!({"group": {"x": "x"}, "a": "y"}),
+    ]));
     (
         select(vec!["GET", "POST", "CONNECT"]),
         path(),
@@ -157,8 +182,9 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         header(),
         header(),
         grpc,
+        claims,
     )
-        .prop_map(|(method, path, query, host, x, y, grpc)| {
+        .prop_map(|(method, path, query, host, x, y, grpc, claims)| {
             let x = x.map(|x| ("x".to_owned(), x));
             let y = y.map(|y| ("y".to_owned(), y));
             let content = grpc.then(|| ("content-type".to_owned(), "application/grpc".to_owned()));
@@ -172,6 +198,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
                 host,
                 scheme: "http".into(),
                 headers: x.into_iter().chain(y).chain(content).collect(),
+                claims: claims.map(|claims| claims.as_object().unwrap().clone()),
             }
         })
 }
@@ -345,6 +372,7 @@ fn decided(router: &Router, names: &[&str]) -> Vec<String> {
             host: (*host).into(),
             scheme: "http".into(),
             headers: Default::default(),
+            claims: None,
         };
         let request = request.build();
         let matched = router.route(&request.head(), 0);

@@ -111,6 +111,7 @@ fn passes(filter: &RbacFilter, path: &str, headers: &HeaderMap) -> bool {
         authority: "shop",
         scheme: "http",
         headers,
+        claims: None,
     };
     let request = AccessRequest {
         head: Some(&head),

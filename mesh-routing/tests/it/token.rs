@@ -106,6 +106,7 @@ pub(crate) fn verifier(providers: Vec<JwtProvider>) -> TokenVerifier {
     TokenVerifier::compile(&JwtFilter {
         providers,
         bypass_cors_preflight: true,
+        reroutes: false,
     })
     .unwrap()
 }
@@ -129,6 +130,7 @@ pub(crate) fn ask_at(
         authority: "shop",
         scheme: "http",
         headers: &map,
+        claims: None,
     };
     match verifier.check(&head, SystemTime::UNIX_EPOCH + Duration::from_secs(now)) {
         TokenVerdict::Absent => "absent".into(),

@@ -138,6 +138,7 @@ fn the_application_is_told_and_nobody_else_tells_it() {
             authority: "shop",
             scheme: "http",
             headers: &headers,
+            claims: None,
         };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
         let TokenVerdict::Verified(verified) = verifier.check(&head, now) else {
@@ -175,6 +176,7 @@ fn preflights_pass_without() {
             authority: "shop",
             scheme: "http",
             headers: &headers,
+            claims: None,
         };
         matches!(
             verifier.check(&head, SystemTime::UNIX_EPOCH),

@@ -16,7 +16,13 @@ use jwt_authn::{
 const PAYLOAD: &str = "payload";
 
 pub(super) fn http_filter(value: &JwtFilter) -> jwt_authn::JwtAuthentication {
-    let named = |provider: &JwtProvider| (provider.name.to_string(), self::provider(provider));
+    let named = |provider: &JwtProvider| {
+        let wire = jwt_authn::JwtProvider {
+            clear_route_cache: value.reroutes,
+            ..self::provider(provider)
+        };
+        (provider.name.to_string(), wire)
+    };
     jwt_authn::JwtAuthentication {
         providers: value.providers.iter().map(named).collect(),
         rules: vec![jwt_authn::RequirementRule {
@@ -76,6 +82,8 @@ pub(super) fn read_http_filter(
     mut wire: jwt_authn::JwtAuthentication,
 ) -> JwtFilter {
     let mut known = take(&mut wire.providers);
+    // Routes are looked for again after any token, as doing so in vain changes nothing.
+    let reroutes = known.values().any(|provider| provider.clear_route_cache);
     let names = r.within("rules", |r| read_rules(r, take(&mut wire.rules)));
     let mut providers = Vec::with_capacity(names.len());
     for name in names {
@@ -93,6 +101,7 @@ pub(super) fn read_http_filter(
     let read = JwtFilter {
         providers,
         bypass_cors_preflight: take(&mut wire.bypass_cors_preflight),
+        reroutes,
     };
     r.finish(
         wire,

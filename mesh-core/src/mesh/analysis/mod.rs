@@ -70,6 +70,7 @@ pub fn analyze(set: &ConfigSet, defaults: &MeshDefaults) -> (Arc<Mesh>, Vec<Prob
     analysis.entries();
     analysis.access(&mesh);
     analysis.tokens();
+    analysis.routes_by_claims(&mesh);
     problems.extend(analysis.problems);
     problems.sort();
     (mesh, problems)

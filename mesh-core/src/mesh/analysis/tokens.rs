@@ -1,7 +1,10 @@
-//! Tokens: keys that are fetched from anywhere.
+//! Tokens: keys that are fetched from anywhere, routes by claims that nobody verifies.
 
 use super::Analysis;
-use crate::config::{Code, Resource, Spec};
+use crate::{
+    config::{Code, Resource, Spec},
+    mesh::{GatewayName, HttpRule, Mesh, TrafficRules},
+};
 
 /// What istiod is told by, which addresses keys are never fetched from.
 const BLOCKED: &str = "BLOCKED_CIDRS_IN_JWKS_URIS";
@@ -11,6 +14,46 @@ impl Analysis<'_> {
         for resource in self.set.iter() {
             self.keys_from_anywhere(resource);
         }
+    }
+
+    /// Rules that ask for claims where no token is verified: who asks for a claim gets no request,
+    /// and who asks for its absence gets every one.
+    pub(super) fn routes_by_claims(&mut self, mesh: &Mesh) {
+        let traffic = self.rules.traffic.iter();
+        for traffic in traffic.filter(|rules| !rules.is_gateway_api()) {
+            let asks = |rule: &&HttpRule| rule.matches.iter().any(|one| !one.claims.is_empty());
+            let Some(rule) = traffic.http.iter().find(asks) else {
+                continue;
+            };
+            if let Some(reason) = self.unverified_at(traffic, mesh) {
+                let of = rule.origin.as_ref().unwrap_or(&traffic.reference);
+                let code = Code::JwtClaimBasedRoutingWithoutRequestAuthN;
+                self.warn(code, of, &rule.field, reason);
+            }
+        }
+    }
+
+    /// One of the places where rules are in effect that verifies no token.
+    fn unverified_at(&self, traffic: &TrafficRules, mesh: &Mesh) -> Option<String> {
+        traffic.gateways.iter().find_map(|name| {
+            if *name == GatewayName::Mesh {
+                let reason = "asks for claims, and sidecars verify no token of what leaves them";
+                return Some(reason.to_owned());
+            }
+            let mut gateways = self.rules.gateways.iter();
+            let gateway = gateways.find(|gateway| gateway.name == *name)?;
+            let mut instances = self.instances.iter();
+            let lacking = instances.find(|instance| {
+                gateway.selector.matches(instance.labels)
+                    && mesh
+                        .tokens(instance.namespace(), instance.labels)
+                        .is_empty()
+            })?;
+            Some(format!(
+                "asks for claims, and no RequestAuthentication is for {} of {}",
+                lacking.resource.reference, gateway.reference
+            ))
+        })
     }
 
     fn keys_from_anywhere(&mut self, deployment: &Resource) {

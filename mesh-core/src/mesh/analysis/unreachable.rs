@@ -114,6 +114,7 @@ fn takes_http(a: &HttpMatch, b: &HttpMatch) -> bool {
         && a.without_headers
             .iter()
             .all(|a| b.without_headers.contains(a))
+        && a.claims.iter().all(|a| b.claims.contains(a))
         && text(&a.scheme, &b.scheme)
         && text(&a.method, &b.method)
         && text(&a.authority, &b.authority)

@@ -42,6 +42,8 @@ pub struct HttpMatch {
     pub without_headers: Vec<HeaderCondition>,
     /// Query parameters, by name.
     pub query: Vec<HeaderCondition>,
+    /// Claims of the request's verified token.
+    pub claims: Vec<ClaimCondition>,
     /// `:scheme`, `:method` and `:authority`.
     pub scheme: Option<Pattern>,
     /// The method.
@@ -73,6 +75,18 @@ pub struct HeaderCondition {
     pub name: String,
     /// What it must be.
     pub value: TextCondition,
+}
+
+/// A condition on a claim of the request's verified token. Tokens are verified where requests come
+/// in: at gateways, before they are routed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimCondition {
+    /// Names that lead to it from the token's payload, through nested objects.
+    pub path: Vec<String>,
+    /// What its text, or one text of its list, must be.
+    pub value: TextCondition,
+    /// Ask for the opposite. Then a request without the claim, or without a token, matches.
+    pub negated: bool,
 }
 
 /// A condition on a text that may be missing.
@@ -280,6 +294,7 @@ impl HttpMatch {
             && self.headers.is_empty()
             && self.without_headers.is_empty()
             && self.query.is_empty()
+            && self.claims.is_empty()
             && self.scheme.is_none()
             && self.method.is_none()
             && self.authority.is_none()

@@ -7,9 +7,9 @@ mod lower;
 
 pub(super) use delegate::{Delegate, Draft};
 pub use http::{
-    Abort, CorsPolicy, Delay, DirectResponse, Fault, Forward, HeaderCondition, HeaderEdits,
-    HttpAction, HttpMatch, HttpRule, Mirror, PathCondition, PathRewrite, Redirect, RedirectPort,
-    RetryPolicy, TextCondition,
+    Abort, ClaimCondition, CorsPolicy, Delay, DirectResponse, Fault, Forward, HeaderCondition,
+    HeaderEdits, HttpAction, HttpMatch, HttpRule, Mirror, PathCondition, PathRewrite, Redirect,
+    RedirectPort, RetryPolicy, TextCondition,
 };
 pub use l4::{L4Match, TcpRule, TlsMatch, TlsRule};
 pub(super) use lower::{is_header_name, retry_policy, traffic_rules};

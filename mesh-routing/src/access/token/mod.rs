@@ -31,6 +31,7 @@ pub const MAX_TOKEN_LEN: usize = 16 * 1024;
 pub struct TokenVerifier {
     providers: Box<[Provider]>,
     bypass_cors_preflight: bool,
+    reroutes: bool,
 }
 
 #[derive(Debug)]
@@ -88,7 +89,13 @@ impl TokenVerifier {
         Ok(Self {
             providers: compile_all("providers", &filter.providers, compile)?,
             bypass_cors_preflight: filter.bypass_cors_preflight,
+            reroutes: filter.reroutes,
         })
+    }
+
+    /// Whether the rule for a request is to be looked for again once its token was verified.
+    pub fn reroutes(&self) -> bool {
+        self.reroutes
     }
 
     /// What a request's tokens come to at this time.

@@ -94,6 +94,9 @@ impl Predicates {
             together.push(grpc);
         }
         self.headers.insert(together);
+        for wanted in &matches.claims {
+            self.claim(&wanted.claim);
+        }
         let queries = matches.query.iter();
         let queries =
             queries.filter_map(|query| Some((query.name.clone(), value_of(&query.value)?)));
@@ -213,13 +216,15 @@ impl Predicates {
             }
             Principal::Not(part) => self.principal(part),
             Principal::Header(header) => drop(self.header(header)),
-            Principal::Claim(ClaimMatch { path, values, .. }) => {
-                let values = values.iter().filter_map(witness);
-                self.claims
-                    .extend(values.map(|value| (path.clone(), value)));
-            }
+            Principal::Claim(claim) => self.claim(claim),
             _ => {}
         }
+    }
+
+    fn claim(&mut self, wanted: &ClaimMatch) {
+        let values = wanted.values.iter().filter_map(witness);
+        self.claims
+            .extend(values.map(|value| (wanted.path.clone(), value)));
     }
 }
 

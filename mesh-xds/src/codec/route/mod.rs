@@ -7,18 +7,19 @@ use std::{collections::HashMap, mem::take};
 
 use mesh_core::dataplane::{
     CorsPolicy, Fault, Fraction, PathMatch, PortRedirect, QueryMatch, Route, RouteAction,
-    RouteMatch, RouteTable, ValueMatch, VirtualHost,
+    RouteClaim, RouteMatch, RouteTable, ValueMatch, VirtualHost,
 };
 
 use super::{
     any::{full_name, holds, pack, unpack},
+    claim::{claim, read_claim},
     matcher::{header_match, pattern, read_header_match, read_pattern_and_case, regex},
     metadata::{MESH, MetadataReader, MetadataWriter, text},
     policy::{self, WireEdits},
     reader::{Reader, Unread},
     scalar::{boolean, read_runtime_fraction, runtime_fraction},
 };
-use crate::proto::{http_cors, http_fault, route as v3, wkt};
+use crate::proto::{http_cors, http_fault, matcher, route as v3, wkt};
 
 use v3::{
     query_parameter_matcher::QueryParameterMatchSpecifier,
@@ -226,6 +227,7 @@ fn condition(value: &RouteMatch) -> v3::RouteMatch {
         },
         headers: value.headers.iter().map(header_match).collect(),
         query_parameters: value.query.iter().map(query_match).collect(),
+        dynamic_metadata: value.claims.iter().map(route_claim).collect(),
         runtime_fraction: value.fraction.map(runtime_fraction),
         grpc: value.grpc.then(GrpcRouteMatchOptions::default),
         ..Default::default()
@@ -260,6 +262,11 @@ fn read_condition(r: &mut Reader, mut wire: v3::RouteMatch) -> RouteMatch {
             take(&mut wire.query_parameters),
             read_query_match,
         ),
+        claims: r.each(
+            "dynamic_metadata",
+            take(&mut wire.dynamic_metadata),
+            read_route_claim,
+        ),
         fraction: wire
             .runtime_fraction
             .take()
@@ -268,6 +275,21 @@ fn read_condition(r: &mut Reader, mut wire: v3::RouteMatch) -> RouteMatch {
     };
     r.finish(wire, Unread::REFUSED);
     read
+}
+
+fn route_claim(value: &RouteClaim) -> matcher::MetadataMatcher {
+    matcher::MetadataMatcher {
+        invert: value.invert,
+        ..claim(&value.claim)
+    }
+}
+
+fn read_route_claim(r: &mut Reader, mut wire: matcher::MetadataMatcher) -> RouteClaim {
+    let invert = take(&mut wire.invert);
+    RouteClaim {
+        claim: read_claim(r, wire),
+        invert,
+    }
 }
 
 fn query_match(value: &QueryMatch) -> v3::QueryParameterMatcher {

@@ -510,16 +510,23 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
         any::<[bool; 2]>(),
         vec(header_match(), 0..3),
         vec(query, 0..2),
+        vec((claim(), any::<bool>()), 0..2),
         of(share()),
     )
-        .prop_map(|(path, flags, headers, query, fraction)| RouteMatch {
-            path,
-            ignore_case: flags[0],
-            headers,
-            query,
-            fraction,
-            grpc: flags[1],
-        })
+        .prop_map(
+            |(path, flags, headers, query, claims, fraction)| RouteMatch {
+                path,
+                ignore_case: flags[0],
+                headers,
+                query,
+                claims: claims
+                    .into_iter()
+                    .map(|(claim, invert)| RouteClaim { claim, invert })
+                    .collect(),
+                fraction,
+                grpc: flags[1],
+            },
+        )
 }
 
 fn forward() -> impl Strategy<Value = Forward> {
@@ -828,13 +835,14 @@ fn tokens() -> impl Strategy<Value = JwtFilter> {
         clock_skew: Duration::from_secs(of.3),
         origin: None,
     });
-    (vec(provider, 1..4), any::<bool>()).prop_map(|(mut providers, bypass_cors_preflight)| {
+    (vec(provider, 1..4), any::<[bool; 2]>()).prop_map(|(mut providers, flags)| {
         for (index, provider) in providers.iter_mut().enumerate() {
             provider.name = format!("origins-{index}").into();
         }
         JwtFilter {
             providers,
-            bypass_cors_preflight,
+            bypass_cors_preflight: flags[0],
+            reroutes: flags[1],
         }
     })
 }

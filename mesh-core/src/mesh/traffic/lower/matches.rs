@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Lower, policy::is_header_name};
 use crate::{
     config::istio::{self, StringMatch},
-    mesh::{HeaderCondition, HttpMatch, PathCondition, TextCondition},
+    mesh::{ClaimCondition, HeaderCondition, HttpMatch, PathCondition, TextCondition},
     name::Pattern,
 };
 
@@ -42,6 +42,7 @@ impl Lower<'_> {
                 &written.query_params,
                 false,
             ),
+            claims: self.claims(field, written),
             scheme: self.text(&format!("{field}.scheme"), written.scheme.as_ref()),
             method: self.text(&format!("{field}.method"), written.method.as_ref()),
             authority: self.text(&format!("{field}.authority"), written.authority.as_ref()),
@@ -63,10 +64,10 @@ impl Lower<'_> {
         let mut conditions = Vec::with_capacity(written.len());
         for (name, value) in written {
             let at = format!("{field}.{name}");
-            if is_header && name.starts_with("@request.auth.") {
-                let reason = "routes by claims of tokens are not supported yet";
-                self.findings.error(&at, reason);
-            } else if is_header && !is_header_name(name.strip_prefix(':').unwrap_or(name)) {
+            if is_header && is_claim(name) {
+                continue;
+            }
+            if is_header && !is_header_name(name.strip_prefix(':').unwrap_or(name)) {
                 self.findings
                     .error(&at, format!("{name:?} is no header name"));
             }
@@ -81,6 +82,33 @@ impl Lower<'_> {
                     Some(pattern) => TextCondition::Is(pattern),
                 },
             });
+        }
+        conditions
+    }
+
+    /// What is asked of tokens, written among the headers under names that no header has.
+    fn claims(&mut self, field: &str, written: &istio::HttpMatch) -> Vec<ClaimCondition> {
+        let both = [
+            ("headers", &written.headers),
+            ("withoutHeaders", &written.without_headers),
+        ];
+        let mut conditions = Vec::new();
+        for (key, written) in both {
+            for (name, value) in written.iter().filter(|(name, _)| is_claim(name)) {
+                let at = format!("{field}.{key}.{name}");
+                let pattern = self.text(&at, Some(value));
+                let Some(path) = claim_path(name) else {
+                    self.findings.error(&at, format!("{name:?} names no claim"));
+                    self.findings
+                        .advise("write @request.auth.claims.name or @request.auth.claims[a][b]");
+                    continue;
+                };
+                conditions.push(ClaimCondition {
+                    path,
+                    value: pattern.map_or(TextCondition::Present, TextCondition::Is),
+                    negated: key == "withoutHeaders",
+                });
+            }
         }
         conditions
     }
@@ -105,4 +133,29 @@ impl Lower<'_> {
             }
         }
     }
+}
+
+/// Whether a condition that stands among those on headers is one on a token.
+fn is_claim(name: &str) -> bool {
+    let start = name.get(..TOKEN.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(TOKEN))
+}
+
+/// How every name begins that is about a token; the case of letters does not matter.
+const TOKEN: &str = "@request.auth.";
+
+/// `claims.a.b` or `claims[a][b.c]`, after [`TOKEN`], as the names that lead to the claim.
+fn claim_path(name: &str) -> Option<Vec<String>> {
+    let rest = name.get(TOKEN.len()..)?;
+    let (word, rest) = rest.split_at_checked("claims".len())?;
+    let names = match rest.strip_prefix('.') {
+        Some(names) => names.split('.').collect::<Vec<_>>(),
+        None => rest
+            .strip_prefix('[')?
+            .strip_suffix(']')?
+            .split("][")
+            .collect(),
+    };
+    let is_told = word.eq_ignore_ascii_case("claims") && names.iter().all(|name| !name.is_empty());
+    is_told.then(|| names.into_iter().map(str::to_owned).collect())
 }
