@@ -36,6 +36,7 @@ const LAYERS: &str = "
 const FOLDERS_OF_CORE: &str = "
     identity  |
     name      | identity
+    expression | config name
     config    | identity name
     mesh      | identity name config
     dataplane | identity name

@@ -232,10 +232,11 @@ fn title(rule: &Route, before: &[Route]) -> String {
     let Some(origin) = &rule.origin else {
         return "no rule".into();
     };
-    let index = before
-        .iter()
-        .filter(|earlier| earlier.origin.as_ref() == Some(origin))
-        .count();
+    let of_same = |earlier: &&Route| {
+        let other = earlier.origin.as_ref();
+        other.is_some_and(|other| other.resource == origin.resource)
+    };
+    let index = before.iter().filter(of_same).count();
     let name = match &*origin.resource.namespace {
         "default" => origin.resource.name.to_string(),
         namespace => format!("{namespace}/{}", origin.resource.name),
