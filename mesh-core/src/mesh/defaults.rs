@@ -158,6 +158,14 @@ impl MeshDefaults {
             }
         };
         let mut findings = Findings::new(resource);
+        if let Some(root) = &written.root_namespace
+            && **root != *self.root_namespace
+        {
+            let used = &self.root_namespace;
+            let reason = format!("rootNamespace: {root:?} is not what this mesh runs with: {used:?}");
+            findings.warn("data.mesh", reason);
+            findings.advise("whoever runs the mesh names it; policies for all are read there");
+        }
         let changed = self.changed(&written, &mut findings);
         for unread in unread_settings {
             not_read(&unread, &mut findings);
@@ -227,11 +235,14 @@ impl MeshDefaults {
                 Some(_) => destination::outlier(at, traffic.outlier_detection.as_ref(), findings),
                 None => self.outlier.clone(),
             },
-            keepalive: written
-                .tcp_keepalive
-                .as_ref()
-                .map(destination::keepalive)
-                .or(self.keepalive),
+            keepalive: match &written.tcp_keepalive {
+                Some(probes) => Some(destination::keepalive(
+                    "data.mesh.tcpKeepalive",
+                    probes,
+                    findings,
+                )),
+                None => self.keepalive,
+            },
             exports: DefaultExports::of(written, &self.exports, findings),
             dns_refresh: written.dns_refresh_rate.map_or(self.dns_refresh, |t| t.0),
             upgrade_to_http2: match written.h2_upgrade_policy {

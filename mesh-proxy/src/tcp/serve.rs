@@ -101,6 +101,7 @@ async fn open(worker: &Worker, upstream: &Upstream, picked: &Picked) -> Result<O
         source: planned.bind_source,
         security: picked.host.security(),
         connect_timeout: planned.connect_timeout,
+        keepalive: planned.tcp_keepalive,
         requested_host: None,
     };
     worker.settings.dialer.open(target).await

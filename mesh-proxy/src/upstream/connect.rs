@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-use mesh_core::dataplane::EndpointAddress;
+use mesh_core::dataplane::{EndpointAddress, TcpKeepalive};
 use mesh_tls::Peer;
+use socket2::SockRef;
 use tokio::{net::lookup_host, time::timeout};
 use tokio_rustls::TlsStream;
 
@@ -28,6 +29,8 @@ pub(crate) struct Target<'a> {
     pub(crate) source: Option<IpAddr>,
     pub(crate) security: Option<&'a ClientSecurity>,
     pub(crate) connect_timeout: Duration,
+    /// Probes on it while it is silent.
+    pub(crate) keepalive: Option<TcpKeepalive>,
     /// The host a request asked for, where the server name follows it.
     pub(crate) requested_host: Option<&'a str>,
 }
@@ -54,6 +57,11 @@ impl Dialer {
 
     async fn open_unbounded(&self, target: &Target<'_>) -> Result<Opened, Failure> {
         let (stream, remote) = self.connect(target).await?;
+        if let (Some(probes), Stream::Left(tcp)) = (target.keepalive, &stream) {
+            SockRef::from(tcp)
+                .set_tcp_keepalive(&probing(probes))
+                .map_err(|error| connect_failure(&format!("tcp_keepalive: {error}")))?;
+        }
         let local = stream.local_address();
         let Some(security) = target.security else {
             return Ok(Opened {
@@ -96,6 +104,21 @@ impl Dialer {
     }
 }
 
+/// What is not said stays as the system has it.
+fn probing(probes: TcpKeepalive) -> socket2::TcpKeepalive {
+    let mut socket = socket2::TcpKeepalive::new();
+    if let Some(time) = probes.time {
+        socket = socket.with_time(time);
+    }
+    if let Some(interval) = probes.interval {
+        socket = socket.with_interval(interval);
+    }
+    if let Some(count) = probes.probes {
+        socket = socket.with_retries(count);
+    }
+    socket
+}
+
 fn connect_failure(reason: &str) -> Failure {
     Failure::ConnectFailure {
         reason: reason.to_owned(),
@@ -106,5 +129,67 @@ fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "delayed connect error: Connection refused".into(),
         _ => format!("delayed connect error: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::net::SystemNetwork;
+
+    async fn open(keepalive: Option<TcpKeepalive>) -> Result<Opened, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = EndpointAddress::Socket(listener.local_addr().unwrap());
+        let network = Arc::new(SystemNetwork);
+        let target = Target {
+            address: &address,
+            source: None,
+            security: None,
+            connect_timeout: Duration::from_secs(10),
+            keepalive,
+            requested_host: None,
+        };
+        Dialer { network }.open(target).await
+    }
+
+    #[tokio::test]
+    async fn silent_connections_are_probed_as_planned() {
+        let planned = TcpKeepalive {
+            probes: Some(4),
+            time: Some(Duration::from_secs(77)),
+            interval: Some(Duration::from_secs(5)),
+        };
+        let opened = open(Some(planned)).await.unwrap();
+        let UpstreamStream::Left(Stream::Left(tcp)) = opened.stream else {
+            panic!("a connection of the system in clear text");
+        };
+        let socket = SockRef::from(&tcp);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn nobody_probes_unasked() {
+        let opened = open(None).await.unwrap();
+        let UpstreamStream::Left(Stream::Left(tcp)) = opened.stream else {
+            panic!("a connection of the system in clear text");
+        };
+        assert!(!SockRef::from(&tcp).keepalive().unwrap());
+    }
+
+    #[tokio::test]
+    async fn probes_that_the_system_refuses_are_named() {
+        let planned = TcpKeepalive {
+            probes: Some(1_000),
+            ..TcpKeepalive::default()
+        };
+        let Err(Failure::ConnectFailure { reason }) = open(Some(planned)).await else {
+            panic!("the system takes at most 127");
+        };
+        assert!(reason.starts_with("tcp_keepalive: "), "{reason}");
     }
 }

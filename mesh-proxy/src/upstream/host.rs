@@ -279,6 +279,7 @@ impl Host {
                 source: connecting.cluster.bind_source,
                 security: self.security.as_deref(),
                 connect_timeout: connecting.cluster.connect_timeout,
+                keepalive: connecting.cluster.tcp_keepalive,
                 requested_host: connecting.requested_host,
             })
             .await?;

@@ -250,7 +250,11 @@ fn the_mesh_says_what_resources_leave_open() {
     let own = entry.replace("shop", "default").replace("far", "near");
     let config = mesh_config(
         "{defaultServiceExportTo: [\".\"], dnsRefreshRate: 7s, \
-         discoverySelectors: [], dnsRefeshRate: 1s}",
+         discoverySelectors: [], dnsRefeshRate: 1s, rootNamespace: istio-config, \
+         extensionProviders: [{name: tracer, zipkin: {service: z, port: 1, pathPrefix: /}}], \
+         defaultConfig: {tracing: {zipkin: {address: z}}, statusPort: 7}, \
+         localityLbSetting: {distribut: []}, \
+         zoneAwareLbSetting: {enabled: true, minClusterSize: 3}}",
     );
     let town = Town::bookinfo(&[entry, &own, &config]);
     let plan = town.productpage();
@@ -267,11 +271,41 @@ fn the_mesh_says_what_resources_leave_open() {
             .iter()
             .any(|problem| problem.to_string().contains(text))
     };
-    assert!(
-        told("discoverySelectors: not supported yet"),
-        "{problems:?}"
-    );
-    assert!(told("dnsRefeshRate: unknown field"), "{problems:?}");
+    for text in [
+        "discoverySelectors: not supported yet",
+        "dnsRefeshRate: unknown field",
+        "rootNamespace: \"istio-config\" is not what this mesh runs with: \"istio-system\"",
+        "extensionProviders[0].zipkin.pathPrefix: not supported yet",
+        "defaultConfig.tracing.zipkin: not supported yet",
+        "defaultConfig.statusPort: not supported yet",
+        "localityLbSetting.distribut: unknown field",
+        "zoneAwareLbSetting.minClusterSize: not supported yet",
+    ] {
+        assert!(told(text), "{text}: {problems:#?}");
+    }
+}
+
+/// Nothing is said of probes that are followed; those no system takes are refused.
+#[test]
+fn probes_are_what_a_system_takes() {
+    let told = |written: &str| {
+        let spec = format!("trafficPolicy: {{connectionPool: {{tcp: {{tcpKeepalive: {written}}}}}}}");
+        let town = Town::bookinfo(&[&rule("ratings", &spec)]);
+        let (_, problems) = Mesh::resolve(&town.set, &MeshDefaults::default());
+        let ours = problems.iter().map(ToString::to_string);
+        let ours: Vec<_> = ours.filter(|text| text.contains("tcpKeepalive")).collect();
+        ours.join("\n")
+    };
+    assert_eq!(told("{probes: 127, time: 32767s, interval: 1s}"), "");
+    assert_eq!(told("{probes: 0, time: 0s}"), "");
+    for (written, want) in [
+        ("{probes: 128}", "probes: are more than 127"),
+        ("{time: 500ms}", "time: is not between 1s and 32767s"),
+        ("{interval: 32768s}", "interval: is not between 1s and 32767s"),
+    ] {
+        let told = told(written);
+        assert!(told.contains(want), "{written}: {told}");
+    }
 }
 
 /// Rules of one namespace for one host: subsets of all, the policy of the oldest that has one.

@@ -226,6 +226,9 @@ pub(in crate::mesh) fn zone_aware_policy(
         field,
         "requests are kept to their region; keeping them to a zone is not supported yet",
     );
+    if written.min_cluster_size.is_some() {
+        findings.warn(&format!("{field}.minClusterSize"), "not supported yet");
+    }
     Some(LocalityPolicy::Zones {
         labels: labels(&written.failover_priority),
         regions: regions(field, &written.failover, findings),

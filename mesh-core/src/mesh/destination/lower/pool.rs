@@ -39,16 +39,13 @@ pub(in crate::mesh) fn pool(
         http.max_requests_per_connection,
     );
     let retries = limit("http.maxRetries", http.max_retries);
-    for (name, given) in [
-        ("tcp.tcpKeepalive", tcp.tcp_keepalive.is_some()),
-        ("http.maxConcurrentStreams", streams.is_some()),
-    ] {
-        if given {
-            let ours =
-                "is planned and told to proxies, but those of this mesh do not follow it yet";
-            findings.warn(&format!("{field}.{name}"), ours);
-        }
+    if streams.is_some() {
+        let ours = "is planned and told to proxies, but those of this mesh do not follow it yet";
+        findings.warn(&format!("{field}.http.maxConcurrentStreams"), ours);
     }
+    let probes = tcp.tcp_keepalive.as_ref();
+    let probes =
+        probes.map(|probes| keepalive(&format!("{field}.tcp.tcpKeepalive"), probes, findings));
     let pings = http.http2_keep_alive.as_ref();
     let pings = pings.and_then(|pings| http2_keepalive(field, pings, findings));
     Some(ConnectionPool {
@@ -69,16 +66,34 @@ pub(in crate::mesh) fn pool(
         max_concurrent_streams: streams,
         http2_keepalive: pings,
         max_connection_duration: tcp.max_connection_duration.map(|t| t.0),
-        keepalive: tcp.tcp_keepalive.as_ref().map(keepalive),
+        keepalive: probes,
     })
 }
 
-/// Probes as they are written: what is not given keeps what holds otherwise.
-pub(in crate::mesh) fn keepalive(written: &istio::TcpKeepalive) -> TcpKeepalive {
+/// Probes as they are written: what is not given, or zero, keeps what holds otherwise. Systems count
+/// in whole seconds of at most 32767, and at most 127 probes.
+pub(in crate::mesh) fn keepalive(
+    field: &str,
+    written: &istio::TcpKeepalive,
+    findings: &mut Findings<'_>,
+) -> TcpKeepalive {
+    let mut span = |name: &str, span: Option<crate::config::Span>| {
+        let span = span.map(|t| t.0).filter(|t| !t.is_zero())?;
+        if !(1..=32_767).contains(&span.as_secs()) {
+            findings.error(field, format!("{name}: is not between 1s and 32767s"));
+        }
+        Some(span)
+    };
+    let time = span("time", written.time);
+    let interval = span("interval", written.interval);
+    let probes = written.probes.filter(|count| *count > 0);
+    if probes.is_some_and(|count| count > 127) {
+        findings.error(field, "probes: are more than 127");
+    }
     TcpKeepalive {
-        probes: written.probes,
-        time: written.time.map(|t| t.0),
-        interval: written.interval.map(|t| t.0),
+        probes,
+        time,
+        interval,
     }
 }
 
