@@ -34,13 +34,13 @@ const LAYERS: &str = "
 
 /// folder of mesh-core | what it may see; only `plan` sees both ends of its arrow
 const FOLDERS_OF_CORE: &str = "
-    identity  |
-    name      | identity
-    expression | config name
-    config    | identity name
-    mesh      | identity name config
-    dataplane | identity name
-    plan      | identity name config mesh dataplane
+    identity   |
+    name       | identity
+    config     | identity name
+    expression | name config
+    mesh       | identity name config expression
+    dataplane  | identity name expression
+    plan       | identity name config expression mesh dataplane
 ";
 
 /// path that no shipped code names | where | except there | why

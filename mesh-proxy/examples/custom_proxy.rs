@@ -93,6 +93,7 @@ mod plan {
                 stat_prefix: cluster.into(),
                 clusters: vec![destination],
                 tunnel: None,
+                hash_source: false,
                 idle_timeout: None,
                 access_log: Vec::new(),
                 origin: None,

@@ -30,6 +30,8 @@ pub struct TcpProxy {
     pub idle_timeout: Option<Duration>,
     /// Ask the destination, a proxy, to connect further.
     pub tunnel: Option<Tunnel>,
+    /// Keep connections from one address on one instance, where the cluster hashes.
+    pub hash_source: bool,
     /// One line per connection.
     pub access_log: Vec<AccessLog>,
     /// The resource that asked for this.

@@ -162,7 +162,8 @@ impl MeshDefaults {
             && **root != *self.root_namespace
         {
             let used = &self.root_namespace;
-            let reason = format!("rootNamespace: {root:?} is not what this mesh runs with: {used:?}");
+            let reason =
+                format!("rootNamespace: {root:?} is not what this mesh runs with: {used:?}");
             findings.warn("data.mesh", reason);
             findings.advise("whoever runs the mesh names it; policies for all are read there");
         }

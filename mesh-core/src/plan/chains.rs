@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{names, view::View};
 use crate::{
     dataplane::{
-        ChainMatch, FilterChain, HeaderEdits, HttpConnectionManager, Name, NetworkFilter, Origin,
-        ServerTls, TcpProxy, Terminal, TransportProtocol, Tunnel, WeightedCluster,
+        ChainMatch, FilterChain, HashPolicy, HeaderEdits, HttpConnectionManager, Name,
+        NetworkFilter, Origin, ServerTls, TcpProxy, Terminal, TransportProtocol, Tunnel,
+        WeightedCluster,
     },
     mesh::{self, OutboundMode, WeightedDestination},
 };
@@ -95,6 +96,7 @@ pub(super) fn proxy_to(view: &View<'_>, cluster: impl Into<Name>) -> TcpProxy {
         clusters: vec![whole],
         idle_timeout: None,
         tunnel: None,
+        hash_source: false,
         access_log: view.as_client.access_log.clone(),
         origin: None,
     }
@@ -143,6 +145,9 @@ pub(super) fn proxy_by(
         clusters,
         stat_prefix,
         tunnel: tunneled.map(tunnel),
+        hash_source: destinations.iter().any(|weighted| {
+            view.hash_of(&weighted.destination, port) == Some(HashPolicy::SourceIp)
+        }),
         idle_timeout: lone
             .as_ref()
             .and_then(|policy| policy.pool.as_ref()?.tcp_idle_timeout),

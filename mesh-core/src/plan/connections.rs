@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
-use super::{chains, names, view::View};
+use super::{chains, names, policy::hash_policy, view::View};
 use crate::{
-    dataplane::{ChainMatch, FilterChain, Origin, TcpProxy, TransportProtocol},
+    dataplane::{ChainMatch, FilterChain, HashPolicy, Origin, TcpProxy, TransportProtocol},
     mesh::{self, L4Match, Resolution, Service, ServicePort, TrafficRules},
     name::{AppProtocol, IpNetwork},
 };
@@ -56,8 +56,9 @@ pub(super) fn connections(
         let cluster = names::outbound(number, "", &service.host);
         let policy = view.call_policy(service, number, None);
         let proxy = TcpProxy {
-            idle_timeout: policy.pool.and_then(|pool| pool.tcp_idle_timeout),
+            idle_timeout: policy.pool.as_ref().and_then(|pool| pool.tcp_idle_timeout),
             tunnel: policy.tunnel.as_ref().map(chains::tunnel),
+            hash_source: policy.balancing().and_then(hash_policy) == Some(HashPolicy::SourceIp),
             ..chains::proxy_to(view, cluster)
         };
         found.push(chains::tcp("", own_match(service, port, address), proxy));

@@ -69,6 +69,8 @@ impl HttpFilterInForce {
 pub(crate) struct TcpChain {
     /// Which cluster a connection goes to.
     pub(crate) split: Arc<Split>,
+    /// Connections from one address go to one instance, where the cluster hashes.
+    pub(crate) hash_source: bool,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) access_log: Arc<[CompiledAccessLog]>,
 }
@@ -120,6 +122,7 @@ impl LiveChain {
                 split: Split::for_connections(&tcp.clusters)
                     .map_err(|error| error.to_string())?
                     .into(),
+                hash_source: tcp.hash_source,
                 idle_timeout: tcp.idle_timeout,
                 access_log: compile_logs(&tcp.access_log, inputs.sinks)?.into(),
             }),

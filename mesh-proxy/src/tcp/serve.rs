@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use mesh_core::dataplane::EndpointAddress;
-use mesh_routing::{Dice, action::Split, resilience::Outcome};
+use mesh_routing::{Dice, action::hash_of_address, resilience::Outcome};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::relay::{Relayed, relay};
@@ -23,7 +23,7 @@ pub(crate) async fn serve<IO>(
 ) where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let reached = match reach(&worker, &view, &chain.split, record).await {
+    let reached = match reach(&worker, &view, chain, record).await {
         Ok(reached) => reached,
         Err(failure) => return record.failed(&failure),
     };
@@ -45,18 +45,23 @@ struct Reached {
 async fn reach(
     worker: &Worker,
     view: &View,
-    split: &Split,
+    chain: &TcpChain,
     record: &mut TcpRecord,
 ) -> Result<Reached, Failure> {
     let seed = worker.draw();
-    let cluster = split.choose(None, seed).ok_or(Failure::NoRoute)?.cluster;
+    let cluster = chain
+        .split
+        .choose(None, seed)
+        .ok_or(Failure::NoRoute)?
+        .cluster;
     record.upstream = Some(UpstreamRecord::unknown(cluster));
     let upstream = view
         .upstream(cluster)
         .ok_or(Failure::NoCluster { status: 503 })?;
     record.upstream = Some(UpstreamRecord::of(upstream));
+    let source = record.connection.remote.ip();
     let choice = Choice {
-        hash: None,
+        hash: chain.hash_source.then(|| hash_of_address(source)),
         avoid: &[],
         leave: &[],
         named: Some(EndpointAddress::Socket(record.connection.local)),

@@ -166,6 +166,7 @@ pub(crate) fn tcp_to(cluster: &str) -> Terminal {
         stat_prefix: "tcp".into(),
         clusters: vec![weighted(cluster, 1)],
         tunnel: None,
+        hash_source: false,
         idle_timeout: None,
         access_log: vec![istio_log()],
         origin: None,

@@ -51,7 +51,7 @@ impl HashPolicies {
         for key in &self.0 {
             let part = match key {
                 Key::Header(name) => header_text(head.headers, name).map(|text| hash_of(&text)),
-                Key::SourceIp => Some(hash_ip(source)),
+                Key::SourceIp => Some(of_address(source)),
                 Key::QueryParameter(name) => head.query_parameter(name).map(hash_of),
                 Key::Cookie { name, attributes } => match (cookie(head, name), attributes) {
                     (Some(value), _) => Some(hash_of(value)),
@@ -123,7 +123,8 @@ fn hash_of(text: &str) -> u64 {
     xxh64(text.as_bytes(), 0)
 }
 
-fn hash_ip(address: IpAddr) -> u64 {
+/// The hash of a caller's address, for connections as for requests: IPv4 in either spelling alike.
+pub fn of_address(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(v4) => xxh64(&v4.octets(), 0),
         IpAddr::V6(v6) => xxh64(&v6.octets(), 0),

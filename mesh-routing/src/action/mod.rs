@@ -13,7 +13,7 @@ mod template;
 use std::ops::RangeInclusive;
 
 pub use cors::{Cors, CorsAnswer, CorsHeaders};
-pub use hash_policy::{HashPolicies, RequestHash};
+pub use hash_policy::{HashPolicies, RequestHash, of_address as hash_of_address};
 pub use headers::{Edits, HeaderEdits};
 pub use mirror::Mirrors;
 pub use redirect::Redirect;

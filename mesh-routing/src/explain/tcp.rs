@@ -4,6 +4,7 @@ use super::{
     Arrival, Decision, Explanation, Outcome, PaperProxy, compiled::PaperTcp, forward::share,
     instance::Wanted,
 };
+use crate::action::hash_of_address;
 
 impl PaperProxy {
     pub(super) fn pass_on(
@@ -17,10 +18,11 @@ impl PaperProxy {
         let Some(chosen) = tcp.split.choose(None, arrival.seed) else {
             return Decision::new(Outcome::Unavailable, "no cluster is named").flag("NR");
         };
+        let hash = tcp.planned.hash_source;
         let wanted = Wanted {
             cluster: chosen.cluster,
             shares: shares.collect(),
-            hash: None,
+            hash: hash.then(|| hash_of_address(arrival.source.ip())),
             named: Some(arrival.meant_for),
             missing_status: None,
             seed: arrival.seed,

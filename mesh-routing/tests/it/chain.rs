@@ -17,6 +17,7 @@ fn chain(name: &str, matches: ChainMatch) -> FilterChain {
             stat_prefix: name.into(),
             clusters: Vec::new(),
             tunnel: None,
+            hash_source: false,
             idle_timeout: None,
             access_log: Vec::new(),
             origin: None,

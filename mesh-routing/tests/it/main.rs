@@ -7,6 +7,7 @@ mod actions;
 mod balance;
 mod cases;
 mod chain;
+mod decisions;
 mod diff;
 mod explain;
 mod expression;

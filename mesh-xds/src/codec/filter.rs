@@ -19,7 +19,9 @@ use super::{
     telemetry,
 };
 use crate::proto::{
-    core, hcm, http_router, listener, network_ext_authz, network_rbac, tcp_proxy, wkt,
+    core, hcm, http_router, listener, network_ext_authz, network_rbac, tcp_proxy,
+    types::{HashPolicy, hash_policy},
+    wkt,
 };
 
 use hcm::http_connection_manager as hcm_types;
@@ -149,6 +151,7 @@ fn tcp(value: &TcpProxy) -> tcp_proxy::TcpProxy {
                 ..Default::default()
             }
         }),
+        hash_policy: value.hash_source.then(source_hash).into_iter().collect(),
         access_log: value.access_log.iter().map(telemetry::access_log).collect(),
         // Only compared with endpoint metadata under `envoy.lb`, so an origin is safe here.
         metadata_match: metadata.finish(),
@@ -194,6 +197,7 @@ fn read_tcp(r: &mut Reader, mut wire: tcp_proxy::TcpProxy) -> TcpProxy {
             .tunneling_config
             .take()
             .map(|wire| r.within("tunneling_config", |r| read_tunnel(r, wire))),
+        hash_source: read_source_hash(r, take(&mut wire.hash_policy)),
         access_log: telemetry::read_access_logs(r, "access_log", take(&mut wire.access_log)),
         origin: metadata.take_origin(),
     };
@@ -203,6 +207,25 @@ fn read_tcp(r: &mut Reader, mut wire: tcp_proxy::TcpProxy) -> TcpProxy {
         Unread::IgnoredExcept(&["on_demand", "upstream_connect_mode"]),
     );
     read
+}
+
+fn source_hash() -> HashPolicy {
+    let source = hash_policy::PolicySpecifier::SourceIp(hash_policy::SourceIp {});
+    HashPolicy {
+        policy_specifier: Some(source),
+    }
+}
+
+/// Of what may be hashed only the caller's address is there for every connection.
+fn read_source_hash(r: &mut Reader, wire: Vec<HashPolicy>) -> bool {
+    let read = r.each("hash_policy", wire, |r, policy| {
+        let is_source = policy == source_hash();
+        if !is_source {
+            r.refuse("", "only source_ip is supported");
+        }
+        is_source
+    });
+    read.into_iter().any(|is_source| is_source)
 }
 
 fn read_tunnel(r: &mut Reader, mut wire: tcp_proxy::tcp_proxy::TunnelingConfig) -> Tunnel {

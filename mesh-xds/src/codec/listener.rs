@@ -261,6 +261,7 @@ fn read_filters(
             clusters: Vec::new(),
             idle_timeout: None,
             tunnel: None,
+            hash_source: false,
             access_log: Vec::new(),
             origin: None,
         })

@@ -289,7 +289,8 @@ fn the_mesh_says_what_resources_leave_open() {
 #[test]
 fn probes_are_what_a_system_takes() {
     let told = |written: &str| {
-        let spec = format!("trafficPolicy: {{connectionPool: {{tcp: {{tcpKeepalive: {written}}}}}}}");
+        let spec =
+            format!("trafficPolicy: {{connectionPool: {{tcp: {{tcpKeepalive: {written}}}}}}}");
         let town = Town::bookinfo(&[&rule("ratings", &spec)]);
         let (_, problems) = Mesh::resolve(&town.set, &MeshDefaults::default());
         let ours = problems.iter().map(ToString::to_string);
@@ -301,7 +302,10 @@ fn probes_are_what_a_system_takes() {
     for (written, want) in [
         ("{probes: 128}", "probes: are more than 127"),
         ("{time: 500ms}", "time: is not between 1s and 32767s"),
-        ("{interval: 32768s}", "interval: is not between 1s and 32767s"),
+        (
+            "{interval: 32768s}",
+            "interval: is not between 1s and 32767s",
+        ),
     ] {
         let told = told(written);
         assert!(told.contains(want), "{written}: {told}");

@@ -348,11 +348,12 @@ fn tcp() -> impl Strategy<Value = TcpProxy> {
         vec(cluster, 1..3),
         of(positive()),
         of((word(), any::<bool>()).prop_map(|(target, by_post)| Tunnel { target, by_post })),
+        any::<bool>(),
         vec(access_log(), 0..2),
         of(origin()),
     )
         .prop_map(
-            |(stat_prefix, clusters, idle_timeout, tunnel, access_log, origin)| {
+            |(stat_prefix, clusters, idle_timeout, tunnel, hash_source, access_log, origin)| {
                 let single = clusters.len() == 1;
                 TcpProxy {
                     stat_prefix,
@@ -366,6 +367,7 @@ fn tcp() -> impl Strategy<Value = TcpProxy> {
                         .collect(),
                     idle_timeout,
                     tunnel,
+                    hash_source,
                     access_log,
                     origin,
                 }
