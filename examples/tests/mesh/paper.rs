@@ -1,5 +1,7 @@
 //! What is told of a call on paper is what becomes of it on the wire.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
