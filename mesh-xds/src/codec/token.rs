@@ -83,7 +83,10 @@ pub(super) fn read_http_filter(
 ) -> JwtFilter {
     let mut known = take(&mut wire.providers);
     // Routes are looked for again after any token, as doing so in vain changes nothing.
-    let reroutes = known.values().any(|provider| provider.clear_route_cache);
+    let reroutes = known
+        .values_mut()
+        .map(|provider| take(&mut provider.clear_route_cache))
+        .fold(false, |any, one| any || one);
     let names = r.within("rules", |r| read_rules(r, take(&mut wire.rules)));
     let mut providers = Vec::with_capacity(names.len());
     for name in names {
@@ -248,7 +251,6 @@ fn read_provider(r: &mut Reader, name: &str, mut wire: jwt_authn::JwtProvider) -
         "jwt_cache_config",
         "header_in_metadata",
         "failed_status_in_metadata",
-        "clear_route_cache",
     ]);
     r.finish(wire, unread);
     read
