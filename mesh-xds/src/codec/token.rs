@@ -83,10 +83,10 @@ pub(super) fn read_http_filter(
 ) -> JwtFilter {
     let mut known = take(&mut wire.providers);
     // Routes are looked for again after any token, as doing so in vain changes nothing.
-    let reroutes = known
-        .values_mut()
-        .map(|provider| take(&mut provider.clear_route_cache))
-        .fold(false, |any, one| any || one);
+    let mut reroutes = false;
+    for provider in known.values_mut() {
+        reroutes |= take(&mut provider.clear_route_cache);
+    }
     let names = r.within("rules", |r| read_rules(r, take(&mut wire.rules)));
     let mut providers = Vec::with_capacity(names.len());
     for name in names {
