@@ -1,6 +1,5 @@
 //! What the Gateway API means: routes meet the Gateways and Services they are attached to, and
-//! become the same [`TrafficRules`] and [`Gateway`](super::Gateway)s that Istio's own resources
-//! become.
+//! become the same [`TrafficRules`] and [`Gateway`]s that Istio's own resources become.
 //!
 //! A listener becomes a Gateway of its own, named as istiod names it. For each host that routes
 //! answer there, rules of all of them are merged into one list, ordered as the Gateway API says.
