@@ -24,16 +24,21 @@ const AT: &str = "at ";
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Facts {
     facts: BTreeMap<String, String>,
+    /// Where requests may be sent: what the facts of a cluster begin with.
+    clusters: BTreeSet<String>,
     pub(super) rules: Vec<String>,
 }
 
-/// What is not the same in both.
+/// What is not the same in both. Of a cluster that only one of them leads to, the weights tell
+/// enough.
 pub(super) fn differences(old: &Facts, new: &Facts) -> Vec<Change> {
     let names: BTreeSet<_> = old.facts.keys().chain(new.facts.keys()).collect();
+    let elsewhere: Vec<_> = old.clusters.symmetric_difference(&new.clusters).collect();
     let differ = names.into_iter().filter_map(|name| {
         let (was, is) = (old.facts.get(name), new.facts.get(name));
-        let is_seen = was.is_some() && is.is_some();
-        (was != is && (is_seen || !name.starts_with(AT))).then(|| Change {
+        let of_one = name.starts_with(AT) || elsewhere.iter().any(|one| name.starts_with(*one));
+        let is_compared = was.is_some() && is.is_some() || !of_one;
+        (was != is && is_compared).then(|| Change {
             aspect: name.clone(),
             old: was.cloned(),
             new: is.cloned(),
@@ -118,7 +123,9 @@ impl Facts {
                 if value.pointer("/discovery/told").is_some() {
                     remove(&mut value, "discovery");
                 }
-                self.flatten(&format!("cluster {}", name_of(share)), &value);
+                let aspect = format!("cluster {}", name_of(share));
+                self.flatten(&aspect, &value);
+                self.clusters.insert(format!("{aspect}."));
             }
         }
     }
