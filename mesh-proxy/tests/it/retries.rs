@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Response};
 use mesh_core::dataplane::{CircuitLimits, Forward, RetryPolicy, Route, RouteAction};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     plans::{cluster, forward, route, simple, to},
@@ -76,7 +76,7 @@ async fn what_cannot_be_reached_is_avoided() {
 }
 
 /// Fails the first request when all of it has come, and answers the others.
-async fn fails_once() -> (std::net::SocketAddr, Origin) {
+async fn fails_once(len: usize) -> (std::net::SocketAddr, Origin) {
     let app = Origin::start(false, |seen| {
         Response::new(full(seen.body.len().to_string()))
     })
@@ -85,6 +85,8 @@ async fn fails_once() -> (std::net::SocketAddr, Origin) {
     let front = scripted(move |number, mut stream| async move {
         if number == 0 {
             read_head(&mut stream).await;
+            let mut body = vec![0; len];
+            stream.read_exact(&mut body).await.unwrap();
             return;
         }
         let mut app = tokio::net::TcpStream::connect(behind).await.unwrap();
@@ -97,7 +99,7 @@ async fn fails_once() -> (std::net::SocketAddr, Origin) {
 #[tokio::test]
 async fn bodies_are_sent_again_up_to_a_limit() {
     for (len, status) in [(0, 200), (5, 200), (64 * 1024, 200), (1024 * 1024, 503)] {
-        let (front, app) = fails_once().await;
+        let (front, app) = fails_once(len).await;
         let rule = retrying(&["reset"], 1);
         let running = Running::start(&simple(rule, cluster("app", &[front]))).await;
         let mut client = Client::http1(running.main()).await;
